@@ -1,0 +1,1 @@
+//! Accounts, tokens, credentials, secrets: pure rules, views and plans.

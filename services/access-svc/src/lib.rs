@@ -1,0 +1,1 @@
+//! Accounts, tokens, credentials, secrets: the service shell around its core.

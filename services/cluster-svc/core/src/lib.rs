@@ -1,0 +1,1 @@
+//! Clusters and nodes: pure rules, views and plans.

@@ -1,0 +1,1 @@
+//! Clusters and nodes: the service shell around its core.

@@ -1,0 +1,1 @@
+//! The read model behind the API: a pure fold over the log.

@@ -1,0 +1,1 @@
+//! The only door: REST with OpenAPI, server-sent events, node join.

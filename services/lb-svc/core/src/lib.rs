@@ -1,0 +1,1 @@
+//! Routes and endpoint sets: pure rules, views and plans.

@@ -1,0 +1,1 @@
+//! Routes and endpoint sets: the service shell around its core.

@@ -1,0 +1,1 @@
+//! The log: pure rules of appending, numbering and chaining.

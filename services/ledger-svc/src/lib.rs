@@ -1,0 +1,1 @@
+//! The log: appends, numbers, chains, relays to JetStream, replays, proves.

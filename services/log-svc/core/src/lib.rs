@@ -1,0 +1,1 @@
+//! Container logs: pure rules, views and plans.

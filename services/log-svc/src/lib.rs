@@ -1,0 +1,1 @@
+//! Container logs: the service shell around its core.

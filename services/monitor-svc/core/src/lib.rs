@@ -1,0 +1,1 @@
+//! Heartbeats, metrics, alerts: pure rules, views and plans.

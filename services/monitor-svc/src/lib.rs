@@ -1,0 +1,1 @@
+//! Heartbeats, metrics, alerts: the service shell around its core.

@@ -1,0 +1,1 @@
+//! One node: assignment, next step, restarts; pure.

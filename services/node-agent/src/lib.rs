@@ -1,0 +1,1 @@
+//! Makes one node match its assignment through its engine; reports what it sees.

@@ -1,0 +1,1 @@
+//! Applications, placement, allocations: pure rules, views and plans.

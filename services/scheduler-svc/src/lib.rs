@@ -1,0 +1,1 @@
+//! Applications, placement, allocations: the service shell around its core.

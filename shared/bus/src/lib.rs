@@ -1,0 +1,1 @@
+//! NATS JetStream for services and agents: subjects, streams, commands, questions, facts.

@@ -1,0 +1,1 @@
+//! Compose files: parsed, interpolated, checked, normalised, each fault with its place.

@@ -1,0 +1,3 @@
+//! Every event and specification that is ever stored, with its versions.
+
+pub mod spec;

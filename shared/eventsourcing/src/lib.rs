@@ -1,0 +1,1 @@
+//! Streams, decisions, views and the in-memory log: event sourcing without IO.

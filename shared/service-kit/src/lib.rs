@@ -1,0 +1,1 @@
+//! What every service shell needs: configuration, telemetry, database, projections, shutdown, health.

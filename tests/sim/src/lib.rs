@@ -1,0 +1,1 @@
+//! The whole product in memory on a virtual clock with a faulty bus and fake engines.

@@ -1,0 +1,3 @@
+//! The commands behind ./dev.
+
+fn main() {}
