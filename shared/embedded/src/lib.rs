@@ -1,0 +1,1 @@
+//! The NATS and Postgres servers that `berth server` and tests own as child processes.

@@ -1,0 +1,1 @@
+//! Docker Engines in network namespaces: several real nodes on one machine.
