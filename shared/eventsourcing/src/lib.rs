@@ -1,1 +1,20 @@
 //! Streams, decisions, views and the in-memory log: event sourcing without IO.
+//!
+//! Everything here is pure: the real log (ledger-svc) and the in-memory log share one [`Sequencer`].
+
+mod aggregate;
+mod append;
+mod hash;
+mod memory;
+mod sequencer;
+mod view;
+
+pub use aggregate::Aggregate;
+pub use append::{
+    AppendError, AppendRequest, Appended, CommandRecord, Expected, Guard, MAX_APPEND_BYTES,
+    MAX_APPEND_EVENTS, MAX_EVENT_BYTES, NewEvent, StreamAppend,
+};
+pub use hash::{Hash, Hashed, ZERO_HASH, chain};
+pub use memory::MemoryLog;
+pub use sequencer::{Heads, Sequencer, at_position};
+pub use view::{RowError, RowKey, View};
