@@ -1,0 +1,363 @@
+//! An own Postgres: data in one folder, unix socket only (unless a port is asked for), password generated.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rustix::process::{Pid, Signal};
+
+use crate::account::Account;
+use crate::binaries::{Binaries, PostgresBinaries};
+use crate::child::{Program, Supervised};
+use crate::error::{Error, io_error};
+use crate::folder;
+use crate::output::Output;
+
+/// The superuser of an embedded Postgres.
+pub const SUPERUSER: &str = "berth";
+
+const NAME: &str = "postgres";
+const LOCK: &str = "postgres.lock";
+const PASSWORD: &str = "postgres.password";
+/// Names the socket file; nothing listens on this port unless one is asked for.
+const SOCKET_PORT: u16 = 5432;
+/// A socket path must fit into 107 bytes; the rest is for `/.s.PGSQL.5432`.
+const LONGEST_SOCKET_FOLDER: usize = 88;
+/// Crash recovery of a large log takes its time.
+const READY_PATIENCE: Duration = Duration::from_secs(120);
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const PASSWORD_BYTES: usize = 32;
+const MAX_CONNECTIONS: u32 = 200;
+/// The line of postmaster.pid that says whether connections are accepted.
+const STATUS_LINE: usize = 7;
+
+/// How safe commits are when the machine itself dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// `fsync` on: a commit survives everything.
+    #[default]
+    Full,
+    /// `fsync` off: a commit survives a killed Postgres, not a dead machine. For tests.
+    ProcessOnly,
+}
+
+/// What can be chosen about the embedded Postgres.
+#[derive(Debug, Clone, Default)]
+pub struct PostgresOptions {
+    /// Listen on this loopback port too.
+    pub loopback_port: Option<u16>,
+    /// Whether commits are synced to the disk.
+    pub durability: Durability,
+    /// A database that is created together with the data folder.
+    pub database: Option<String>,
+}
+
+/// A running, supervised Postgres.
+pub struct EmbeddedPostgres {
+    child: Supervised,
+    socket_folder: PathBuf,
+    port: u16,
+    /// The socket folder lies outside of the data folder and goes when we go.
+    borrowed_socket_folder: bool,
+    password: String,
+    _lock: fs::File,
+}
+
+impl EmbeddedPostgres {
+    /// Starts Postgres on `<data>/postgres`, made anew if there is none, and waits until it accepts connections.
+    pub fn start_blocking(
+        data: &Path,
+        binaries: &Binaries,
+        options: &PostgresOptions,
+    ) -> Result<Self, Error> {
+        let data = folder::passage(data)?;
+        let lock = folder::lock(&data, LOCK)?;
+        let programs = binaries.find_postgres()?;
+        let account = Account::for_postgres()?;
+        account.check_traversable(&data)?;
+        let cluster = data.join("postgres");
+        folder::end_leftovers(NAME, &cluster, Signal::INT)?;
+        if !cluster.join("PG_VERSION").is_file() {
+            initialise(&data, &cluster, &programs, &account, options)?;
+        }
+        check_version(&cluster, &programs)?;
+        let password_file = data.join(PASSWORD);
+        let password = fs::read_to_string(&password_file).map_err(io_error("read", &password_file))?;
+        let (socket_folder, borrowed) = socket_folder(&data, &account)?;
+        let program = program(&cluster, &socket_folder, &programs, &account, options);
+        let child = Supervised::start(program, Output::new(data.join("postgres.log")))?;
+        let postgres = Self {
+            child,
+            socket_folder,
+            port: options.loopback_port.unwrap_or(SOCKET_PORT),
+            borrowed_socket_folder: borrowed,
+            password,
+            _lock: lock,
+        };
+        postgres
+            .child
+            .wait_ready(READY_PATIENCE, |pid| is_ready(&cluster, pid))?;
+        Ok(postgres)
+    }
+
+    /// The URL of a database; it holds the password.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as(SUPERUSER, &self.password, database)
+    }
+
+    /// The URL of a database for another role.
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        let (role, password, database) = (percent(role), percent(password), percent(database));
+        let host = percent(&self.socket_folder.to_string_lossy());
+        let port = self.port;
+        format!("postgres://{role}:{password}@localhost/{database}?host={host}&port={port}&sslmode=disable")
+    }
+
+    /// The folder of the unix socket.
+    pub fn socket_folder(&self) -> &Path {
+        &self.socket_folder
+    }
+
+    /// The process id, unless it is being restarted.
+    pub fn pid(&self) -> Option<u32> {
+        self.child
+            .pid()
+            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// How often it had to be started again.
+    pub fn restarts(&self) -> u32 {
+        self.child.restarts()
+    }
+
+    /// Fast shutdown: sessions are ended, a checkpoint is written.
+    pub fn stop_blocking(&self) {
+        self.child.stop();
+    }
+
+    /// Stops within `patience`, by force if need be; the next start then replays the log.
+    pub fn stop_within(&self, patience: Duration) {
+        self.child.stop_within(patience);
+    }
+}
+
+impl Drop for EmbeddedPostgres {
+    fn drop(&mut self) {
+        self.child.stop();
+        if self.borrowed_socket_folder {
+            let _ = fs::remove_dir_all(&self.socket_folder);
+        }
+    }
+}
+
+/// Makes a data folder under another name and moves it into place when it is complete.
+fn initialise(
+    data: &Path,
+    cluster: &Path,
+    programs: &PostgresBinaries,
+    account: &Account,
+    options: &PostgresOptions,
+) -> Result<(), Error> {
+    let fresh = data.join("postgres.new");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh).map_err(io_error("remove the unfinished", &fresh))?;
+    }
+    account.private_folder(&fresh)?;
+    let mut bytes = [0_u8; PASSWORD_BYTES];
+    rand::rng().fill(&mut bytes);
+    let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    folder::write_private(&data.join(PASSWORD), &password)?;
+    let handed = data.join("postgres.password.initdb");
+    folder::write_private(&handed, &password)?;
+    account.own(&handed)?;
+    let mut initdb = account.command(&programs.folder.join("initdb"));
+    initdb.args([
+        "--locale=C.UTF-8",
+        "--encoding=UTF8",
+        "--auth=scram-sha-256",
+        "--data-checksums",
+    ]);
+    initdb
+        .arg(format!("--username={SUPERUSER}"))
+        .arg("--pwfile")
+        .arg(&handed)
+        .arg("-D")
+        .arg(&fresh);
+    if options.durability == Durability::ProcessOnly {
+        initdb.arg("--no-sync");
+    }
+    let made = run(initdb, "initdb");
+    let _ = fs::remove_file(&handed);
+    made?;
+    if let Some(database) = &options.database {
+        create_database(&fresh, database, programs, account)?;
+    }
+    fs::rename(&fresh, cluster).map_err(io_error("put in place", cluster))
+}
+
+/// Creates a database in a data folder on which no server runs.
+fn create_database(
+    cluster: &Path,
+    name: &str,
+    programs: &PostgresBinaries,
+    account: &Account,
+) -> Result<(), Error> {
+    let mut single = account.command(&programs.folder.join("postgres"));
+    single.arg("--single").arg("-D").arg(cluster).arg("postgres");
+    let statement = format!("CREATE DATABASE \"{}\"\n", name.replace('"', "\"\""));
+    let path = cluster.join("create-database.sql");
+    folder::write_private(&path, &statement)?;
+    single.stdin(fs::File::open(&path).map_err(io_error("open", &path))?);
+    let made = run(single, "creating the first database");
+    fs::remove_file(&path).map_err(io_error("remove", &path))?;
+    made
+}
+
+fn run(mut command: Command, action: &str) -> Result<(), Error> {
+    command.current_dir("/").env_clear().envs(plain_environment());
+    let failed = |status: String, output: String| Error::Tool {
+        action: action.to_owned(),
+        status,
+        output,
+    };
+    let output = command
+        .output()
+        .map_err(|error| failed(error.to_string(), format!("{command:?}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(failed(
+        output.status.to_string(),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
+}
+
+/// Nothing of our own environment, which may hold secrets, reaches a child.
+pub(crate) fn plain_environment() -> Vec<(&'static str, String)> {
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
+    vec![("PATH", path), ("LC_ALL", "C.UTF-8".into()), ("TZ", "UTC".into())]
+}
+
+fn check_version(cluster: &Path, programs: &PostgresBinaries) -> Result<(), Error> {
+    let path = cluster.join("PG_VERSION");
+    let data = fs::read_to_string(&path)
+        .map_err(io_error("read", &path))?
+        .trim()
+        .to_owned();
+    if data == programs.major.to_string() {
+        return Ok(());
+    }
+    Err(Error::DataVersion {
+        folder: cluster.to_path_buf(),
+        data,
+        program: programs.folder.join("postgres"),
+        binary: programs.major.to_string(),
+    })
+}
+
+/// The folder of the socket: with the data, or in a short place when that path is too long for a socket.
+fn socket_folder(data: &Path, account: &Account) -> Result<(PathBuf, bool), Error> {
+    let near = data.join("socket");
+    if near.as_os_str().len() <= LONGEST_SOCKET_FOLDER {
+        account.private_folder(&near)?;
+        return Ok((near, false));
+    }
+    let mut hasher = DefaultHasher::new();
+    data.hash(&mut hasher);
+    let short = PathBuf::from(if account.switch { "/run" } else { "/tmp" });
+    let short = short.join(format!("berth-{:016x}", hasher.finish()));
+    account.private_folder(&short)?;
+    Ok((short, true))
+}
+
+fn program(
+    cluster: &Path,
+    socket_folder: &Path,
+    programs: &PostgresBinaries,
+    account: &Account,
+    options: &PostgresOptions,
+) -> Program {
+    let settings = settings(socket_folder, options);
+    let (account, binary) = (account.clone(), programs.folder.join("postgres"));
+    let (data, prepared) = (cluster.to_path_buf(), cluster.to_path_buf());
+    Program {
+        name: NAME,
+        command: Box::new(move || {
+            let mut command = account.command(&binary);
+            command.arg("-D").arg(&data);
+            for setting in &settings {
+                command.arg("-c").arg(setting);
+            }
+            command.current_dir("/").env_clear().envs(plain_environment());
+            command
+        }),
+        prepare: Box::new(move || {
+            // Sessions of a killed server end by themselves, but not at once.
+            folder::end_leftovers(NAME, &prepared, Signal::QUIT)?;
+            // Nobody works on the data now, so the file names a dead process, or a stranger with its number.
+            let _ = fs::remove_file(prepared.join("postmaster.pid"));
+            Ok(())
+        }),
+        polite: Signal::INT,
+        patience: STOP_PATIENCE,
+    }
+}
+
+fn settings(socket_folder: &Path, options: &PostgresOptions) -> Vec<String> {
+    let (listen, port) = match options.loopback_port {
+        Some(port) => ("127.0.0.1", port),
+        None => ("", SOCKET_PORT),
+    };
+    let fsync = if options.durability == Durability::Full {
+        "on"
+    } else {
+        "off"
+    };
+    vec![
+        format!("listen_addresses={listen}"),
+        format!("port={port}"),
+        format!("unix_socket_directories={}", socket_folder.display()),
+        "unix_socket_permissions=0700".into(),
+        format!("max_connections={MAX_CONNECTIONS}"),
+        format!("fsync={fsync}"),
+        format!("full_page_writes={fsync}"),
+        "synchronous_commit=on".into(),
+        "shared_buffers=64MB".into(),
+        "wal_compression=on".into(),
+        "max_wal_size=512MB".into(),
+        "logging_collector=off".into(),
+        "log_min_messages=warning".into(),
+        "log_line_prefix=%m [%p] %q%u@%d ".into(),
+        "timezone=UTC".into(),
+    ]
+}
+
+/// Postgres itself writes into postmaster.pid whether it accepts connections.
+fn is_ready(cluster: &Path, pid: Pid) -> bool {
+    let Ok(text) = fs::read_to_string(cluster.join("postmaster.pid")) else {
+        return false;
+    };
+    let mut lines = text.lines();
+    let ours = lines.next().is_some_and(|line| line.trim() == pid.to_string());
+    ours && lines
+        .nth(STATUS_LINE - 1)
+        .is_some_and(|status| status.trim() == "ready")
+}
+
+/// Percent-encodes what is not plain in a URL.
+fn percent(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
