@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod append;
+mod decision;
 mod hash;
 mod memory;
 mod sequencer;
@@ -14,6 +15,7 @@ pub use append::{
     AppendError, AppendRequest, Appended, CommandRecord, Expected, Guard, MAX_APPEND_BYTES,
     MAX_APPEND_EVENTS, MAX_EVENT_BYTES, NewEvent, StreamAppend,
 };
+pub use decision::{Change, Decision, LoadedStream, MAX_DECISION_STREAMS, Streams, Undecided};
 pub use hash::{Hash, Hashed, ZERO_HASH, chain};
 pub use memory::MemoryLog;
 pub use sequencer::{Heads, Sequencer, at_position};

@@ -1,6 +1,6 @@
 //! The log in memory: the same rules as the real one, for tests and simulation.
 
-use crate::{AppendError, AppendRequest, Appended, Sequencer};
+use crate::{AppendError, AppendRequest, Appended, LoadedStream, Sequencer};
 use berth_events::{CommandOutcome, Recorded, StreamName};
 use berth_ids::{CommandId, Timestamp};
 use std::collections::HashMap;
@@ -86,6 +86,17 @@ impl MemoryLog {
     /// Events of a stream, oldest first.
     pub fn stream<'a>(&'a self, stream: &'a StreamName) -> impl Iterator<Item = &'a Recorded> {
         self.events.iter().filter(move |event| event.stream == *stream)
+    }
+
+    /// A stream as a decision sees it.
+    pub fn load(&self, stream: &StreamName) -> LoadedStream {
+        let recorded: Vec<&Recorded> = self.stream(stream).collect();
+        LoadedStream {
+            version: self.version(stream),
+            tenant: recorded.first().map(|first| first.tenant.to_string()),
+            // Everything here has passed `Event::decode` when it was appended.
+            events: recorded.iter().filter_map(|event| event.event().ok()).collect(),
+        }
     }
 
     /// Outcome of a command, if it is known.
