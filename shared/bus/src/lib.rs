@@ -1,1 +1,20 @@
-//! NATS JetStream for services and agents: subjects, streams, commands, questions, facts.
+//! NATS JetStream for services and agents: subjects, commands, questions, facts.
+//!
+//! The only crate of the services that speaks to the bus. It moves messages and heals connections; it
+//! decides nothing. Everything may arrive twice, late or never.
+
+mod command;
+mod connect;
+mod error;
+mod log;
+mod question;
+pub mod subject;
+
+pub use command::{CommandSink, Delivered, Handled, SubmitError};
+pub use connect::{Bus, BusOptions};
+pub use error::BusError;
+pub use log::Tail;
+pub use question::{AskError, QuestionSink};
+
+/// The client, for the few parts that need more than this crate offers.
+pub use async_nats;

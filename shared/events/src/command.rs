@@ -30,6 +30,8 @@ pub struct Command {
     pub correlation_id: CorrelationId,
     /// When the sender made it; the decision's clock.
     pub issued_at: Timestamp,
+    /// SHA-256 of the request behind it, hexadecimal: the same id with another hash is refused.
+    pub request_hash: String,
     /// W3C trace context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
