@@ -1,1 +1,19 @@
-//! What every service shell needs: configuration, telemetry, database, projections, shutdown, health.
+//! What every service shell needs: context, telemetry, database, projections, decisions, health.
+//!
+//! Knowing one service is knowing all: each has the same parts, made from this crate.
+
+mod context;
+mod decide;
+mod health;
+mod ids;
+mod log;
+pub mod metrics;
+mod projector;
+pub mod telemetry;
+
+pub use context::{Clock, ServiceContext, ServiceError};
+pub use decide::{Decide, DecideError, Decision, append_events, own_meta, serve_decisions};
+pub use health::{Health, serve_http};
+pub use ids::{derived_id, new_id};
+pub use log::{Log, LogError};
+pub use projector::{Lagging, Projector, ViewHandle, start_projection};

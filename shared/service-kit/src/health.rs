@@ -1,0 +1,96 @@
+//! How a service says how it is: over the bus, and over HTTP for probes and scrapers.
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use berth_events::{HealthState, ServiceHealth};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Where a service says how it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    inner: Arc<Mutex<ServiceHealth>>,
+}
+
+impl Health {
+    /// A service that has just started and works.
+    pub fn new(service: &str, instance: &str) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(ServiceHealth {
+                service: service.to_owned(),
+                instance: instance.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                state: HealthState::Green,
+                position: None,
+                started_at: crate::Clock::now(),
+            })),
+        }
+    }
+
+    /// Says how it is now.
+    pub fn set(&self, state: HealthState) {
+        let mut health = self.lock();
+        if health.state != state {
+            match &state {
+                HealthState::Green => tracing::info!(service = health.service, "service is well again"),
+                HealthState::Yellow(reason) => {
+                    tracing::warn!(service = health.service, reason, "service is troubled");
+                }
+                HealthState::Red(reason) => {
+                    tracing::error!(service = health.service, reason, "service is down")
+                }
+            }
+            health.state = state;
+        }
+    }
+
+    /// Says up to where its read model is.
+    pub fn reached(&self, position: u64) {
+        self.lock().position = Some(position);
+    }
+
+    /// How it is now.
+    pub fn get(&self) -> ServiceHealth {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ServiceHealth> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves `/health` and `/metrics` of all services of this process until shutdown.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve_http(
+    address: SocketAddr,
+    services: Vec<Health>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(|| async { crate::metrics::render() }))
+        .with_state(Arc::new(services));
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+async fn health(State(services): State<Arc<Vec<Health>>>) -> (StatusCode, Json<Vec<ServiceHealth>>) {
+    let all: Vec<_> = services.iter().map(Health::get).collect();
+    let down = all
+        .iter()
+        .any(|service| matches!(service.state, HealthState::Red(_)));
+    (
+        if down {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        },
+        Json(all),
+    )
+}

@@ -1,0 +1,411 @@
+//! Keeps a view at the end of the log: from Postgres first, then from the bus, healed from Postgres.
+//!
+//! The view lives in memory; its rows and its checkpoint move together in one transaction, so that a
+//! restart continues where they stand. Several instances may keep the same rows: the furthest wins.
+
+use crate::{Log, LogError, ServiceContext, metrics};
+use berth_events::{HealthState, Recorded};
+use berth_eventsourcing::{RowKey, View};
+use sqlx::PgPool;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Rows and checkpoint are written at least this often while events come.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
+/// Events after which they are written in any case.
+const FLUSH_EVENTS: usize = 1_000;
+/// Events folded in a rebuild before rows are written.
+const REBUILD_FLUSH_EVENTS: usize = 100_000;
+/// Without a fact for this long, Postgres is asked whether the bus has lost one.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Wait after a fault.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// The longest a reader waits for a position.
+pub const READ_WAIT: Duration = Duration::from_secs(2);
+
+/// The read model is behind the position that a reader asked for.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the read model is at position {reached}, not yet at {wanted}; try again")]
+pub struct Lagging {
+    /// Asked for.
+    pub wanted: u64,
+    /// Reached.
+    pub reached: u64,
+}
+
+/// A view that is kept at the end of the log. Cheap to clone.
+pub struct ViewHandle<V> {
+    view: Arc<RwLock<V>>,
+    position: watch::Receiver<u64>,
+}
+
+impl<V> Clone for ViewHandle<V> {
+    fn clone(&self) -> Self {
+        Self {
+            view: self.view.clone(),
+            position: self.position.clone(),
+        }
+    }
+}
+
+impl<V> ViewHandle<V> {
+    /// Looks at the view. Must not take long: the fold waits.
+    pub fn read<T>(&self, look: impl FnOnce(&V) -> T) -> T {
+        look(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Position up to which it is.
+    pub fn position(&self) -> u64 {
+        *self.position.borrow()
+    }
+
+    /// Waits until it is at least at a position, for [`READ_WAIT`] at most.
+    ///
+    /// # Errors
+    /// [`Lagging`].
+    pub async fn at_least(&self, wanted: u64) -> Result<u64, Lagging> {
+        let mut position = self.position.clone();
+        let waited = tokio::time::timeout(READ_WAIT, position.wait_for(|reached| *reached >= wanted)).await;
+        let reached = self.position();
+        match waited {
+            Ok(Ok(_)) => Ok(reached),
+            Ok(Err(_)) | Err(_) => Err(Lagging { wanted, reached }),
+        }
+    }
+
+    /// Tells of every move; for reconcilers and live streams.
+    pub fn moves(&self) -> watch::Receiver<u64> {
+        self.position.clone()
+    }
+}
+
+/// Keeps one view.
+pub struct Projector<V> {
+    context: ServiceContext,
+    log: Log,
+    schema: String,
+    view: Arc<RwLock<V>>,
+    moved: watch::Sender<u64>,
+    position: u64,
+    hash: String,
+    touched: BTreeSet<RowKey>,
+    unflushed: usize,
+    flushed_at: Instant,
+}
+
+/// Restores a view, brings it to the end of the log, and keeps it there in the background until shutdown.
+///
+/// # Errors
+/// [`LogError`] if Postgres cannot be used at start.
+pub async fn start_projection<V: View>(context: &ServiceContext) -> Result<ViewHandle<V>, LogError> {
+    let mut projector = Projector::<V>::restore(context).await?;
+    projector.catch_up().await?;
+    let handle = ViewHandle {
+        view: projector.view.clone(),
+        position: projector.moved.subscribe(),
+    };
+    tokio::spawn(projector.run());
+    Ok(handle)
+}
+
+impl<V: View> Projector<V> {
+    async fn restore(context: &ServiceContext) -> Result<Self, LogError> {
+        let schema = format!("svc_{}", context.service);
+        prepare(&context.db, &schema).await?;
+        let mut view = V::default();
+        let (checkpoint, rows) = load::<V>(&context.db, &schema).await?;
+        let mut rows_read = true;
+        if checkpoint.is_some() {
+            for (kind, key, body) in rows {
+                if let Err(error) = view.restore(RowKey { kind, key }, &body) {
+                    tracing::warn!(view = V::NAME, %error, "stored rows cannot be read; rebuilding the view");
+                    rows_read = false;
+                    break;
+                }
+            }
+        }
+        let (position, hash) = match checkpoint {
+            Some(checkpoint) if rows_read => checkpoint,
+            Some(_) | None => {
+                view = V::default();
+                clear::<V>(&context.db, &schema).await?;
+                (0, String::new())
+            }
+        };
+        Ok(Self {
+            log: context.log(),
+            context: context.clone(),
+            schema,
+            view: Arc::new(RwLock::new(view)),
+            moved: watch::Sender::new(position),
+            position,
+            hash,
+            touched: BTreeSet::new(),
+            unflushed: 0,
+            flushed_at: Instant::now(),
+        })
+    }
+
+    /// Folds what Postgres has beyond the view.
+    async fn catch_up(&mut self) -> Result<(), LogError> {
+        loop {
+            let page = self.log.after(self.position).await?;
+            if page.is_empty() {
+                self.flush().await?;
+                return Ok(());
+            }
+            for recorded in &page {
+                self.apply(recorded)?;
+            }
+            if self.unflushed >= REBUILD_FLUSH_EVENTS {
+                self.flush().await?;
+            }
+        }
+    }
+
+    async fn run(mut self) {
+        let shutdown = self.context.shutdown.clone();
+        while !shutdown.is_cancelled() {
+            let followed = tokio::select! {
+                followed = self.follow() => followed,
+                () = shutdown.cancelled() => break,
+            };
+            if let Err(error) = followed {
+                let reason = format!("view {} is held up: {error}", V::NAME);
+                let poisoned = error
+                    .downcast_ref::<LogError>()
+                    .is_some_and(|error| matches!(error, LogError::Shape { .. }));
+                let state = if poisoned {
+                    HealthState::Red(reason)
+                } else {
+                    HealthState::Yellow(reason)
+                };
+                self.context.health.set(state);
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY_DELAY) => {}
+                    () = shutdown.cancelled() => break,
+                }
+            }
+        }
+        if let Err(error) = self.flush().await {
+            tracing::debug!(view = V::NAME, %error, "rows were not written at shutdown; the next start folds them again");
+        }
+    }
+
+    /// Catches up, then takes facts from the bus until something is wrong.
+    async fn follow(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.catch_up().await?;
+        let mut tail = self.context.bus.tail(self.position).await?;
+        self.context.health.set(HealthState::Green);
+        loop {
+            let wait = if self.unflushed > 0 {
+                FLUSH_INTERVAL
+            } else {
+                SILENCE
+            };
+            match tokio::time::timeout(wait, tail.next()).await {
+                Ok(recorded) => self.apply(&recorded?)?,
+                Err(_) if self.unflushed > 0 => self.flush().await?,
+                Err(_) => {
+                    if self.log.head().await? > self.position {
+                        return Err("the bus has lost facts; taking them from the log".into());
+                    }
+                }
+            }
+            if self.unflushed >= FLUSH_EVENTS
+                || (self.unflushed > 0 && self.flushed_at.elapsed() >= FLUSH_INTERVAL)
+            {
+                self.flush().await?;
+            }
+        }
+    }
+
+    fn apply(&mut self, recorded: &Recorded) -> Result<(), LogError> {
+        let shape = |reason: String| LogError::Shape {
+            position: recorded.position.cast_signed(),
+            reason,
+        };
+        if recorded.position != self.position + 1 {
+            return Err(shape(format!(
+                "the view is at {} and can only take the next",
+                self.position
+            )));
+        }
+        if !self.hash.is_empty() && recorded.previous_hash != self.hash {
+            return Err(shape(
+                "it does not follow what the view has folded: the log has forked".into(),
+            ));
+        }
+        let event = recorded.event().map_err(|error| shape(error.to_string()))?;
+        let touched = self
+            .view
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .apply(recorded, &event);
+        self.touched.extend(touched);
+        self.position = recorded.position;
+        self.hash.clone_from(&recorded.hash);
+        self.unflushed += 1;
+        self.moved.send_replace(self.position);
+        self.context.health.reached(self.position);
+        metrics::record(|metrics| {
+            let labels = [self.context.service, V::NAME];
+            metrics
+                .view_position
+                .with_label_values(&labels)
+                .set(self.position.cast_signed());
+        });
+        Ok(())
+    }
+
+    /// Writes touched rows and the checkpoint, unless another instance is further already.
+    async fn flush(&mut self) -> Result<(), LogError> {
+        self.flushed_at = Instant::now();
+        if self.unflushed == 0 {
+            return Ok(());
+        }
+        let mut upserts: (Vec<String>, Vec<String>, Vec<String>) = Default::default();
+        let mut deletes: (Vec<String>, Vec<String>) = Default::default();
+        {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            for key in &self.touched {
+                match view.row(key) {
+                    Some(body) => {
+                        upserts.0.push(key.kind.clone());
+                        upserts.1.push(key.key.clone());
+                        upserts.2.push(body);
+                    }
+                    None => {
+                        deletes.0.push(key.kind.clone());
+                        deletes.1.push(key.key.clone());
+                    }
+                }
+            }
+        }
+        let schema = &self.schema;
+        let mut transaction = self.context.db.begin().await?;
+        let stored: Option<(i64,)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "select position from {schema}.checkpoint where view = $1 and version = $2 for update"
+        )))
+        .bind(V::NAME)
+        .bind(V::VERSION.cast_signed())
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if stored.is_none_or(|(position,)| position < self.position.cast_signed()) {
+            write_rows::<V>(&mut transaction, schema, upserts, deletes).await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "insert into {schema}.checkpoint (view, version, position, hash) values ($1, $2, $3, $4) \
+                 on conflict (view, version) do update set position = excluded.position, hash = excluded.hash"
+            )))
+            .bind(V::NAME)
+            .bind(V::VERSION.cast_signed())
+            .bind(self.position.cast_signed())
+            .bind(&self.hash)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        self.touched.clear();
+        self.unflushed = 0;
+        Ok(())
+    }
+}
+
+async fn prepare(db: &PgPool, schema: &str) -> Result<(), sqlx::Error> {
+    for table in [
+        "row (view text, version int, kind text, key text, body json not null, primary key (view, version, kind, key))",
+        "checkpoint (view text, version int, position bigint not null, hash text not null, primary key (view, version))",
+    ] {
+        let sql = format!("create table if not exists {schema}.{table}");
+        if let Err(error) = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(db).await {
+            // Two instances that start at once may both try: the loser finds the winner's table.
+            let lost_race = error
+                .as_database_error()
+                .is_some_and(|error| error.is_unique_violation());
+            if !lost_race {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+type StoredRow = (String, String, String);
+
+/// Checkpoint and rows as of one moment: another instance may be writing.
+async fn load<V: View>(
+    db: &PgPool,
+    schema: &str,
+) -> Result<(Option<(u64, String)>, Vec<StoredRow>), sqlx::Error> {
+    let mut transaction = db.begin().await?;
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *transaction)
+        .await?;
+    let checkpoint: Option<(i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select position, hash from {schema}.checkpoint where view = $1 and version = $2"
+    )))
+    .bind(V::NAME)
+    .bind(V::VERSION.cast_signed())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let rows = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select kind, key, body::text from {schema}.row where view = $1 and version = $2 order by kind, key"
+    )))
+    .bind(V::NAME)
+    .bind(V::VERSION.cast_signed())
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok((
+        checkpoint.map(|(position, hash)| (position.unsigned_abs(), hash)),
+        rows,
+    ))
+}
+
+async fn clear<V: View>(db: &PgPool, schema: &str) -> Result<(), sqlx::Error> {
+    for table in ["row", "checkpoint"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "delete from {schema}.{table} where view = $1 and version = $2"
+        )))
+        .bind(V::NAME)
+        .bind(V::VERSION.cast_signed())
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_rows<V: View>(
+    transaction: &mut sqlx::Transaction<'_, sqlx::Postgres>,
+    schema: &str,
+    upserts: (Vec<String>, Vec<String>, Vec<String>),
+    deletes: (Vec<String>, Vec<String>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "insert into {schema}.row (view, version, kind, key, body) \
+         select $1, $2, kind, key, body::json from unnest($3::text[], $4::text[], $5::text[]) as t(kind, key, body) \
+         on conflict (view, version, kind, key) do update set body = excluded.body"
+    )))
+    .bind(V::NAME)
+    .bind(V::VERSION.cast_signed())
+    .bind(upserts.0)
+    .bind(upserts.1)
+    .bind(upserts.2)
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "delete from {schema}.row r using unnest($3::text[], $4::text[]) as t(kind, key) \
+         where r.view = $1 and r.version = $2 and r.kind = t.kind and r.key = t.key"
+    )))
+    .bind(V::NAME)
+    .bind(V::VERSION.cast_signed())
+    .bind(deletes.0)
+    .bind(deletes.1)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
