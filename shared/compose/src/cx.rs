@@ -1,0 +1,290 @@
+//! What every part of the reading shares: the source text, the faults found so far, and typed access to
+//! values. A fault never stops the reading, so that one run names all of them.
+
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    limits::{MAX_DIAGNOSTICS, MAX_SNIPPET_CHARS},
+    tree::{Kind, Node, Place},
+};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
+
+/// The text of the file, line by line, with the columns from which a line holds an environment value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Source {
+    pub file: String,
+    lines: Vec<String>,
+    hidden: BTreeMap<u32, u32>,
+}
+
+impl Source {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            lines: text.lines().map(str::to_owned).collect(),
+            hidden: BTreeMap::new(),
+        }
+    }
+
+    /// Leaves the values of every `environment:` and every build argument out of snippets.
+    pub(crate) fn hide_environment(&mut self, root: &Node) {
+        let Some(Kind::Map(services)) = root.get("services").map(|node| &node.kind) else {
+            return;
+        };
+        for service in services {
+            if let Some(environment) = service.value.get("environment") {
+                self.hide(environment);
+            }
+        }
+    }
+
+    fn hide(&mut self, node: &Node) {
+        match &node.kind {
+            Kind::Null => {}
+            Kind::Scalar { .. } => {
+                let first = self.line(node.at.line);
+                let skipped = usize::try_from(node.at.column.saturating_sub(1)).unwrap_or(0);
+                let equals = first.chars().skip(skipped).position(|c| c == '=').unwrap_or(0);
+                let from = node.at.column + u32::try_from(equals).unwrap_or(0);
+                self.hide_from(node.at.line, from);
+                for line in node.at.line + 1..=node.at.end_line {
+                    self.hide_from(line, 1);
+                }
+            }
+            Kind::List(items) => items.iter().for_each(|item| self.hide(item)),
+            Kind::Map(entries) => entries.iter().for_each(|entry| self.hide(&entry.value)),
+        }
+    }
+
+    fn hide_from(&mut self, line: u32, column: u32) {
+        let known = self.hidden.entry(line).or_insert(column);
+        *known = column.min(*known);
+    }
+
+    fn line(&self, line: u32) -> &str {
+        usize::try_from(line)
+            .ok()
+            .and_then(|line| self.lines.get(line.checked_sub(1)?))
+            .map_or("", String::as_str)
+    }
+
+    pub(crate) fn snippet(&self, line: u32) -> String {
+        let limit = self.hidden.get(&line).map_or(usize::MAX, |column| {
+            usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX)
+        });
+        let text = self.line(line).trim_end();
+        let mut kept: String = text.chars().take(limit.min(MAX_SNIPPET_CHARS)).collect();
+        if kept.len() < text.len() {
+            kept.push('…');
+        }
+        kept
+    }
+}
+
+/// The shared state of one reading.
+pub(crate) struct Cx {
+    pub source: Source,
+    found: RefCell<Vec<Diagnostic>>,
+    dropped: Cell<usize>,
+}
+
+/// A value with its path. `key_at` is the place of its key, if it has one.
+#[derive(Clone)]
+pub(crate) struct Item<'n> {
+    pub path: String,
+    pub node: &'n Node,
+    pub key: &'n str,
+    pub key_at: Option<Place>,
+}
+
+impl Cx {
+    pub(crate) fn new(source: Source) -> Self {
+        Self {
+            source,
+            found: RefCell::new(Vec::new()),
+            dropped: Cell::new(0),
+        }
+    }
+
+    /// Adds a fault; identical ones (an anchor used twice) only once.
+    pub(crate) fn push(&self, diagnostic: Diagnostic) {
+        let mut found = self.found.borrow_mut();
+        if found.len() >= MAX_DIAGNOSTICS {
+            self.dropped.set(self.dropped.get() + 1);
+        } else if !found.contains(&diagnostic) {
+            found.push(diagnostic);
+        }
+    }
+
+    pub(crate) fn report(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        path: &str,
+        at: Place,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.push(Diagnostic {
+            severity,
+            code: Cow::Borrowed(code),
+            message: message.into(),
+            cure: cure.into(),
+            path: path.to_owned(),
+            file: self.source.file.clone(),
+            line: at.line,
+            column: at.column,
+            snippet: self.source.snippet(at.line),
+        });
+    }
+
+    pub(crate) fn error(
+        &self,
+        item: &Item<'_>,
+        code: &'static str,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        self.report(Severity::Error, code, &item.path, item.at(), message, cure);
+    }
+
+    pub(crate) fn warn(
+        &self,
+        item: &Item<'_>,
+        code: &'static str,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        let at = item.key_at.unwrap_or(item.node.at);
+        self.report(Severity::Warning, code, &item.path, at, message, cure);
+    }
+
+    /// All faults in the order of the file, errors and warnings apart.
+    pub(crate) fn finish(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        let mut all = self.found.take();
+        all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        let (mut errors, warnings): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|d| d.severity == Severity::Error);
+        if self.dropped.get() > 0 {
+            // So many faults that some were not kept: the file is refused whatever they were.
+            errors.push(Diagnostic {
+                severity: Severity::Error,
+                code: Cow::Borrowed("compose.too_many_faults"),
+                message: format!("{} further faults are not shown", self.dropped.get()),
+                cure: "cure the ones above first".to_owned(),
+                path: String::new(),
+                file: self.source.file.clone(),
+                line: 0,
+                column: 0,
+                snippet: String::new(),
+            });
+        }
+        (errors, warnings)
+    }
+}
+
+impl<'n> Item<'n> {
+    pub(crate) fn root(node: &'n Node) -> Self {
+        Self {
+            path: String::new(),
+            node,
+            key: "",
+            key_at: None,
+        }
+    }
+
+    /// Where a fault of the value is shown: an empty value has no place of its own.
+    pub(crate) fn at(&self) -> Place {
+        match (&self.node.kind, self.key_at) {
+            (Kind::Null | Kind::Map(_) | Kind::List(_), Some(place)) => place,
+            _ => self.node.at,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.node.kind, Kind::Null)
+    }
+
+    pub(crate) fn raw(&self) -> Option<&'n str> {
+        match &self.node.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    pub(crate) fn child(&self, key: &str) -> Option<Item<'n>> {
+        match &self.node.kind {
+            Kind::Map(entries) => entries.iter().find(|e| e.key == key).map(|entry| Item {
+                path: join(&self.path, key),
+                node: &entry.value,
+                key: &entry.key,
+                key_at: Some(entry.key_at),
+            }),
+            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+        }
+    }
+
+    /// The entries of a mapping; none of anything else.
+    pub(crate) fn entries(&self) -> Vec<Item<'n>> {
+        match &self.node.kind {
+            Kind::Map(entries) => entries
+                .iter()
+                .map(|entry| Item {
+                    path: join(&self.path, &entry.key),
+                    node: &entry.value,
+                    key: &entry.key,
+                    key_at: Some(entry.key_at),
+                })
+                .collect(),
+            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => Vec::new(),
+        }
+    }
+
+    /// The items of a list; none of anything else.
+    pub(crate) fn items(&self) -> Vec<Item<'n>> {
+        match &self.node.kind {
+            Kind::List(nodes) => nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| Item {
+                    path: format!("{}[{index}]", self.path),
+                    node,
+                    key: "",
+                    key_at: None,
+                })
+                .collect(),
+            Kind::Null | Kind::Scalar { .. } | Kind::Map(_) => Vec::new(),
+        }
+    }
+
+    /// What the value is, in the words of a message.
+    pub(crate) fn what(&self) -> String {
+        match &self.node.kind {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Scalar { text, .. } => format!("`{}`", shorten(text)),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Map(_) => "a mapping".to_owned(),
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A text short enough for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

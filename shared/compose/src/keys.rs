@@ -1,0 +1,365 @@
+//! Which keys there are, and what to do instead of those that have no effect here.
+
+use crate::{
+    cx::{Cx, Item},
+    diagnostic::Severity,
+    suggest::nearest,
+};
+
+/// The keys of one mapping.
+pub(crate) struct Keys {
+    /// Keys that are read.
+    pub read: &'static [&'static str],
+    /// Keys of Compose that have no effect here, each with a cure.
+    pub unsupported: &'static [(&'static str, &'static str)],
+}
+
+impl Cx {
+    /// Warns of every key that is not read. `x-…` is silent, except a near miss of one of Berth's own.
+    pub(crate) fn check_keys(&self, item: &Item<'_>, keys: &Keys) {
+        for entry in item.entries() {
+            let key = entry.key;
+            if keys.read.contains(&key) {
+                continue;
+            }
+            if let Some((_, cure)) = keys.unsupported.iter().find(|(name, _)| *name == key) {
+                let message = format!("`{key}` has no effect in this release");
+                self.warn(&entry, "compose.unsupported_key", message, *cure);
+            } else if !key.starts_with("x-") || key.starts_with("x-berth") {
+                self.unknown(&entry, keys);
+            }
+        }
+    }
+
+    fn unknown(&self, entry: &Item<'_>, keys: &Keys) {
+        let names = keys
+            .read
+            .iter()
+            .chain(keys.unsupported.iter().map(|(name, _)| name));
+        let cure = match nearest(entry.key, names.copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "remove it, or begin its name with `x-` if it is a note of your own".to_owned(),
+        };
+        let message = format!(
+            "`{}` is no key that Compose has here; it has no effect",
+            crate::cx::shorten(entry.key)
+        );
+        let at = entry.key_at.unwrap_or(entry.node.at);
+        self.report(
+            Severity::Warning,
+            "compose.unknown_key",
+            &entry.path,
+            at,
+            message,
+            cure,
+        );
+    }
+}
+
+const LATER: &str = "it comes with a later release";
+const BUILD: &str = "build and push the image first, and name it under `image`";
+
+pub(crate) const TOP: Keys = Keys {
+    read: &["version", "name", "services", "volumes", "networks"],
+    unsupported: &[
+        ("include", "put the services of the included file into this one"),
+        (
+            "secrets",
+            "use environment variables, which are kept in the vault",
+        ),
+        ("configs", "put the content into the image or into a volume"),
+        (
+            "models",
+            "name the address of the model in an environment variable",
+        ),
+    ],
+};
+
+pub(crate) const SERVICE: Keys = Keys {
+    read: &[
+        "image",
+        "build",
+        "command",
+        "entrypoint",
+        "environment",
+        "env_file",
+        "ports",
+        "expose",
+        "labels",
+        "restart",
+        "depends_on",
+        "deploy",
+        "scale",
+        "cpus",
+        "mem_limit",
+        "mem_reservation",
+        "cpu_shares",
+        "pids_limit",
+        "shm_size",
+        "user",
+        "working_dir",
+        "hostname",
+        "healthcheck",
+        "stop_signal",
+        "stop_grace_period",
+        "cap_add",
+        "cap_drop",
+        "read_only",
+        "tmpfs",
+        "ulimits",
+        "sysctls",
+        "extra_hosts",
+        "logging",
+        "volumes",
+        "networks",
+        "network_mode",
+        "privileged",
+        "pid",
+        "ipc",
+        "init",
+        "tty",
+        "stdin_open",
+        "platform",
+        "pull_policy",
+        "x-berth-public",
+        "x-berth-abandon-volume",
+        "x-berth-strategy",
+    ],
+    unsupported: &[
+        (
+            "container_name",
+            "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",
+        ),
+        (
+            "extends",
+            "copy the keys of the other service, or use an anchor and `<<`",
+        ),
+        (
+            "links",
+            "services of one network reach each other by name; use network aliases for other names",
+        ),
+        ("external_links", LATER),
+        ("volumes_from", "name the same volume in both services"),
+        (
+            "secrets",
+            "use environment variables, which are kept in the vault",
+        ),
+        ("configs", "put the content into the image or into a volume"),
+        ("dns", LATER),
+        ("dns_search", LATER),
+        ("dns_opt", LATER),
+        ("domainname", "write the whole name under `hostname`"),
+        ("devices", LATER),
+        ("device_cgroup_rules", LATER),
+        ("gpus", LATER),
+        ("runtime", LATER),
+        ("security_opt", LATER),
+        ("userns_mode", LATER),
+        ("uts", LATER),
+        ("cgroup", LATER),
+        ("cgroup_parent", LATER),
+        ("group_add", LATER),
+        ("isolation", "Berth runs Linux containers only"),
+        ("mac_address", "the engine chooses it"),
+        ("oom_kill_disable", "set `mem_limit` so that the container fits"),
+        ("oom_score_adj", LATER),
+        ("mem_swappiness", "set it on the node"),
+        (
+            "memswap_limit",
+            "the engine allows as much swap as memory; set it on the node",
+        ),
+        ("blkio_config", LATER),
+        ("cpu_count", "use `cpus`"),
+        ("cpu_percent", "use `cpus`"),
+        ("cpu_period", "use `cpus`"),
+        ("cpu_quota", "use `cpus`"),
+        ("cpu_rt_period", LATER),
+        ("cpu_rt_runtime", LATER),
+        ("cpuset", "use `cpus`, and a constraint on a node label"),
+        ("storage_opt", LATER),
+        ("annotations", "use `labels`"),
+        ("attach", "`berth logs` shows the output"),
+        ("develop", "it is for work on one machine"),
+        ("label_file", "write the labels under `labels`"),
+        ("post_start", LATER),
+        ("pre_stop", LATER),
+        (
+            "profiles",
+            "all services are deployed; keep a file for each profile",
+        ),
+        ("provider", LATER),
+        (
+            "models",
+            "name the address of the model in an environment variable",
+        ),
+        ("credential_spec", "Berth runs Linux containers only"),
+        ("use_api_socket", "the engine is reached through Berth only"),
+        ("external", LATER),
+    ],
+};
+
+pub(crate) const BUILD_CURE: &str = BUILD;
+
+pub(crate) const DEPLOY: Keys = Keys {
+    read: &[
+        "replicas",
+        "mode",
+        "placement",
+        "resources",
+        "restart_policy",
+        "labels",
+    ],
+    unsupported: &[
+        (
+            "endpoint_mode",
+            "service names resolve to the containers; a virtual address comes with a later release",
+        ),
+        (
+            "update_config",
+            "services are updated by the default order; choosing it comes with a later release",
+        ),
+        ("rollback_config", LATER),
+    ],
+};
+
+pub(crate) const PLACEMENT: Keys = Keys {
+    read: &["constraints", "preferences", "max_replicas_per_node"],
+    unsupported: &[],
+};
+
+pub(crate) const RESOURCES: Keys = Keys {
+    read: &["limits", "reservations"],
+    unsupported: &[],
+};
+
+pub(crate) const LIMITS: Keys = Keys {
+    read: &["cpus", "memory", "pids"],
+    unsupported: &[],
+};
+
+pub(crate) const RESERVATIONS: Keys = Keys {
+    read: &["cpus", "memory"],
+    unsupported: &[
+        ("devices", LATER),
+        ("generic_resources", LATER),
+        ("pids", "set it under `limits`"),
+    ],
+};
+
+pub(crate) const RESTART_POLICY: Keys = Keys {
+    read: &["condition", "delay", "max_attempts"],
+    unsupported: &[(
+        "window",
+        "Berth counts a container that ran for a while as recovered by itself",
+    )],
+};
+
+pub(crate) const HEALTHCHECK: Keys = Keys {
+    read: &[
+        "test",
+        "disable",
+        "interval",
+        "timeout",
+        "retries",
+        "start_period",
+    ],
+    unsupported: &[("start_interval", "`interval` is used from the start")],
+};
+
+pub(crate) const LOGGING: Keys = Keys {
+    read: &["driver", "options"],
+    unsupported: &[],
+};
+
+pub(crate) const ULIMIT: Keys = Keys {
+    read: &["soft", "hard"],
+    unsupported: &[],
+};
+
+pub(crate) const PORT: Keys = Keys {
+    read: &["target", "published", "protocol", "host_ip", "mode"],
+    unsupported: &[
+        ("name", "it is a note only"),
+        ("app_protocol", "it is a note only"),
+    ],
+};
+
+pub(crate) const MOUNT: Keys = Keys {
+    read: &["type", "source", "target", "read_only", "bind", "tmpfs", "volume"],
+    unsupported: &[
+        ("consistency", "mounts are always consistent on Linux"),
+        ("image", LATER),
+    ],
+};
+
+pub(crate) const MOUNT_BIND: Keys = Keys {
+    read: &["create_host_path"],
+    unsupported: &[
+        ("propagation", "the engine's default is used"),
+        ("selinux", "set the label on the node"),
+        ("recursive", "the engine's default is used"),
+    ],
+};
+
+pub(crate) const MOUNT_TMPFS: Keys = Keys {
+    read: &["size", "mode"],
+    unsupported: &[],
+};
+
+pub(crate) const MOUNT_VOLUME: Keys = Keys {
+    read: &[],
+    unsupported: &[
+        (
+            "nocopy",
+            "an empty volume is filled from the image, as the engine does",
+        ),
+        ("subpath", "mount the whole volume"),
+        ("labels", "write the labels under the top-level `volumes`"),
+    ],
+};
+
+pub(crate) const VOLUME: Keys = Keys {
+    read: &["name", "external", "driver", "driver_opts", "labels"],
+    unsupported: &[],
+};
+
+pub(crate) const NETWORK: Keys = Keys {
+    read: &["name", "external", "internal", "labels", "driver"],
+    unsupported: &[
+        ("driver_opts", LATER),
+        ("attachable", "a bridge is attachable on its node anyway"),
+        ("enable_ipv4", LATER),
+        ("enable_ipv6", LATER),
+        ("ipam", "the engine chooses the addresses"),
+    ],
+};
+
+pub(crate) const ATTACHMENT: Keys = Keys {
+    read: &["aliases"],
+    unsupported: &[
+        ("ipv4_address", "the engine chooses the address; use the name"),
+        ("ipv6_address", "the engine chooses the address; use the name"),
+        ("link_local_ips", LATER),
+        ("mac_address", "the engine chooses it"),
+        ("interface_name", LATER),
+        ("driver_opts", LATER),
+        ("gw_priority", LATER),
+        ("priority", LATER),
+    ],
+};
+
+pub(crate) const DEPENDENCY: Keys = Keys {
+    read: &["condition"],
+    unsupported: &[
+        (
+            "restart",
+            "containers are not restarted when one that they need was updated",
+        ),
+        ("required", "every service of the file is deployed"),
+    ],
+};
+
+pub(crate) const ENV_FILE: Keys = Keys {
+    read: &["path", "required", "format"],
+    unsupported: &[],
+};

@@ -1,0 +1,28 @@
+//! The limits that keep a hostile or broken file from costing more than a moment.
+
+/// Largest Compose file, in bytes.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+/// Largest `.env` or `env_file`, in bytes.
+pub const MAX_ENV_FILE_BYTES: usize = 1024 * 1024;
+/// Most values of the file, each use of an alias counted with all that it repeats.
+pub const MAX_NODES: usize = 100_000;
+/// Most text of the file, each use of an alias counted with all that it repeats, and after interpolation.
+pub const MAX_EXPANDED_BYTES: usize = 8 * 1024 * 1024;
+/// Deepest nesting of lists and mappings.
+pub const MAX_DEPTH: usize = 64;
+/// Deepest nesting of `${A:-${B:-…}}`.
+pub const MAX_INTERPOLATION_DEPTH: usize = 16;
+/// Longest value that interpolation may make out of one text, in bytes.
+pub const MAX_VALUE_BYTES: usize = 256 * 1024;
+/// Most services of one application.
+pub const MAX_SERVICES: usize = 500;
+/// Most containers of one service.
+pub const MAX_REPLICAS: u64 = 10_000;
+/// Most published or exposed ports of one service, ranges counted port by port.
+pub const MAX_PORTS: usize = 1_000;
+/// Most faults that one answer names; the rest is counted.
+pub const MAX_DIAGNOSTICS: usize = 200;
+/// Longest line of a snippet, in characters.
+pub const MAX_SNIPPET_CHARS: usize = 160;
+/// Least memory limit that Docker Engine accepts.
+pub const MIN_MEMORY_BYTES: u64 = 6 * 1024 * 1024;

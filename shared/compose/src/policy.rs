@@ -1,0 +1,281 @@
+//! What a cluster's policy refuses. Every rule is one line of [`RULES`].
+
+use berth_events::spec::{ApplicationSpec, ContainerSpec, MountSource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How much of a node a container may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Nothing beyond its own namespaces: no bind mounts, no added capabilities.
+    Restricted,
+    /// Nothing that gives the node away.
+    #[default]
+    Baseline,
+    /// Everything.
+    Open,
+}
+
+/// Something that a policy refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyViolation {
+    /// The service.
+    pub service: String,
+    /// The key in the file, such as `cap_add`.
+    pub key: String,
+    /// The refused value.
+    pub value: String,
+    /// Stable name of the rule, such as `host_network`.
+    pub rule: String,
+    /// The policy in force.
+    pub policy: Policy,
+    /// Who can allow it, and how.
+    pub who_may_allow: String,
+}
+
+impl fmt::Display for PolicyViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service,
+            key,
+            value,
+            rule,
+            ..
+        } = self;
+        let policy = self.policy.name();
+        write!(
+            f,
+            "`{key}: {value}` of the service `{service}` is refused by the rule `{rule}` of the policy `{policy}`"
+        )
+    }
+}
+
+impl Policy {
+    /// Its name in files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Baseline => "baseline",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// Keys and values that a rule has found.
+type Found = Vec<(&'static str, String)>;
+
+/// A rule: the strictest policy that allows what it finds, and what it finds as (key, value).
+struct Rule {
+    name: &'static str,
+    allowed_by: Policy,
+    find: fn(&ContainerSpec, &ApplicationSpec) -> Found,
+}
+
+const RULES: [Rule; 8] = [
+    Rule {
+        name: "privileged",
+        allowed_by: Policy::Open,
+        find: privileged,
+    },
+    Rule {
+        name: "host_network",
+        allowed_by: Policy::Open,
+        find: host_network,
+    },
+    Rule {
+        name: "host_namespace",
+        allowed_by: Policy::Open,
+        find: host_namespace,
+    },
+    Rule {
+        name: "engine_socket",
+        allowed_by: Policy::Open,
+        find: engine_socket,
+    },
+    Rule {
+        name: "system_path",
+        allowed_by: Policy::Open,
+        find: system_path,
+    },
+    Rule {
+        name: "dangerous_capability",
+        allowed_by: Policy::Open,
+        find: dangerous_capability,
+    },
+    Rule {
+        name: "host_path",
+        allowed_by: Policy::Baseline,
+        find: host_path,
+    },
+    Rule {
+        name: "added_capability",
+        allowed_by: Policy::Baseline,
+        find: added_capability,
+    },
+];
+
+/// Capabilities that lead out of the container or let it disturb the node.
+const DANGEROUS_CAPABILITIES: [&str; 18] = [
+    "ALL",
+    "SYS_ADMIN",
+    "NET_ADMIN",
+    "SYS_PTRACE",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_BOOT",
+    "SYS_TIME",
+    "DAC_READ_SEARCH",
+    "BPF",
+    "PERFMON",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "SYSLOG",
+    "AUDIT_CONTROL",
+    "CHECKPOINT_RESTORE",
+    "SYS_PACCT",
+    "LINUX_IMMUTABLE",
+];
+/// Sockets whose holder commands the node.
+const ENGINE_SOCKETS: [&str; 3] = ["docker.sock", "containerd.sock", "podman.sock"];
+/// Folders whose holder commands the node; what is below them counts too.
+const SYSTEM_PATHS: [&str; 13] = [
+    "/etc",
+    "/proc",
+    "/sys",
+    "/var/run",
+    "/run",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/root",
+    "/boot",
+    "/dev",
+    "/bin",
+    "/sbin",
+    "/usr",
+];
+
+/// Everything in an application that a policy refuses, in the order of services and rules.
+pub fn policy_violations(spec: &ApplicationSpec, policy: Policy) -> Vec<PolicyViolation> {
+    let mut violations: Vec<PolicyViolation> = Vec::new();
+    for (service, service_spec) in &spec.services {
+        for rule in RULES.iter().filter(|rule| policy < rule.allowed_by) {
+            for (key, value) in (rule.find)(&service_spec.container, spec) {
+                let known = |v: &PolicyViolation| v.service == *service && v.key == key && v.value == value;
+                if !violations.iter().any(known) {
+                    violations.push(PolicyViolation {
+                        service: service.clone(),
+                        key: key.to_owned(),
+                        value,
+                        rule: rule.name.to_owned(),
+                        policy,
+                        who_may_allow: format!(
+                            "ask an administrator of the cluster to set its policy to {}",
+                            rule.allowed_by.name()
+                        ),
+                    });
+                }
+            }
+        }
+    }
+    violations
+}
+
+fn privileged(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    if container.privileged {
+        vec![("privileged", "true".to_owned())]
+    } else {
+        Vec::new()
+    }
+}
+
+fn host_network(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
+    let mode = container.network_mode.iter().filter(|mode| *mode == "host");
+    // Joining an existing network that is called `host` is the same by another name.
+    let joined = container.networks.keys().filter(|name| {
+        spec.networks
+            .get(*name)
+            .and_then(|network| network.name.as_deref())
+            .unwrap_or(name)
+            == "host"
+    });
+    mode.map(|mode| ("network_mode", mode.clone()))
+        .chain(joined.map(|name| ("networks", name.clone())))
+        .collect()
+}
+
+fn host_namespace(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let namespaces = [("pid", &container.pid_mode), ("ipc", &container.ipc_mode)];
+    let named = namespaces
+        .into_iter()
+        .filter_map(|(key, mode)| mode.clone().map(|mode| (key, mode)));
+    named.filter(|(_, mode)| mode == "host").collect()
+}
+
+/// Paths of the node that the container sees. A volume of the `local` driver with a `device` is a bind
+/// mount by another name.
+fn binds<'s>(container: &'s ContainerSpec, spec: &'s ApplicationSpec) -> impl Iterator<Item = &'s str> {
+    container.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Bind { path, .. } => Some(path.as_str()),
+        MountSource::Volume { name } => {
+            let device = spec.volumes.get(name)?.driver_opts.get("device")?;
+            device.starts_with('/').then_some(device.as_str())
+        }
+        MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
+    })
+}
+
+fn refused_binds(container: &ContainerSpec, spec: &ApplicationSpec, refused: impl Fn(&str) -> bool) -> Found {
+    binds(container, spec)
+        .filter(|path| refused(path))
+        .map(|path| ("volumes", path.to_owned()))
+        .collect()
+}
+
+fn engine_socket(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
+    refused_binds(container, spec, |path| {
+        ENGINE_SOCKETS.iter().any(|socket| path.ends_with(socket))
+    })
+}
+
+/// A path is as bad as what it holds: `/var/lib` holds `/var/lib/docker`.
+fn system_path(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
+    refused_binds(container, spec, |path| {
+        let clean = crate::mounts::normal(path).unwrap_or_else(|| "/".to_owned());
+        clean == "/"
+            || SYSTEM_PATHS
+                .iter()
+                .any(|system| within(&clean, system) || within(system, &clean))
+    })
+}
+
+fn within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn host_path(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
+    refused_binds(container, spec, |_| true)
+}
+
+fn dangerous_capability(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
+    let added = added_capability(container, spec).into_iter();
+    added
+        .filter(|(_, name)| DANGEROUS_CAPABILITIES.contains(&bare(name).as_str()))
+        .collect()
+}
+
+fn added_capability(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    container
+        .cap_add
+        .iter()
+        .map(|name| ("cap_add", name.clone()))
+        .collect()
+}
+
+/// The name without `CAP_`: a specification may come from elsewhere than a file.
+fn bare(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}

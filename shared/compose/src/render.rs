@@ -1,0 +1,369 @@
+//! A specification as a Compose file. `parse(render(spec))` is `spec` again.
+
+use crate::{
+    render_container::{mount_entries, networks, port_text, runtime},
+    yaml::Yaml,
+};
+use berth_events::spec::{
+    Affinity, ApplicationSpec, Constraint, DependencyCondition, EnvironmentValue, NetworkSpec, Operator,
+    PlacementSpec, ReschedulePolicy, ResourceSpec, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
+    Strategy, VolumeSpec,
+};
+
+/// The entries of a mapping, those without effect left out.
+#[derive(Default)]
+pub(crate) struct Entries(Vec<(String, Yaml)>);
+
+impl Entries {
+    pub(crate) fn add(&mut self, key: &str, value: Yaml) {
+        self.0.push((key.to_owned(), value));
+    }
+
+    pub(crate) fn text(&mut self, key: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.add(key, Yaml::text(value));
+        }
+    }
+
+    pub(crate) fn number(&mut self, key: &str, value: u64) {
+        if value > 0 {
+            self.add(key, Yaml::raw(value));
+        }
+    }
+
+    pub(crate) fn flag(&mut self, key: &str, value: bool) {
+        if value {
+            self.add(key, Yaml::raw(true));
+        }
+    }
+
+    pub(crate) fn duration(&mut self, key: &str, ms: Option<u64>) {
+        if let Some(ms) = ms {
+            self.add(key, Yaml::raw(duration(ms)));
+        }
+    }
+
+    /// Adds a list or mapping that is not empty.
+    pub(crate) fn nested(&mut self, key: &str, value: Yaml) {
+        let empty = match &value {
+            Yaml::List(items) => items.is_empty(),
+            Yaml::Map(entries) => entries.is_empty(),
+            Yaml::Text(_) | Yaml::Raw(_) => false,
+        };
+        if !empty {
+            self.add(key, value);
+        }
+    }
+
+    pub(crate) fn map(self) -> Yaml {
+        Yaml::Map(self.0)
+    }
+}
+
+/// Writes the file. Plain environment values are the public ones, and are marked so. `reveal` gives the
+/// value of a variable that is in the vault; where it gives none, the file asks for the value.
+pub fn render(
+    name: Option<&str>,
+    spec: &ApplicationSpec,
+    reveal: &dyn Fn(&str, &str, &EnvironmentValue) -> Option<String>,
+) -> String {
+    let mut top = Entries::default();
+    if let Some(name) = name {
+        top.add("name", Yaml::text(name));
+    }
+    let services = spec.services.iter();
+    let services = services.map(|(name, service)| (name.clone(), service_entries(name, service, reveal)));
+    top.add("services", Yaml::Map(services.collect()));
+    let volumes = spec
+        .volumes
+        .iter()
+        .map(|(name, volume)| (name.clone(), volume_entries(volume)));
+    top.nested("volumes", Yaml::Map(volumes.collect()));
+    let implied = |name: &str, network: &NetworkSpec| {
+        name == crate::networks::DEFAULT
+            && *network == NetworkSpec::default()
+            && spec
+                .services
+                .values()
+                .any(|service| service.container.networks.contains_key(name))
+    };
+    let networks = spec
+        .networks
+        .iter()
+        .filter(|(name, network)| !implied(name, network));
+    top.nested(
+        "networks",
+        Yaml::Map(
+            networks
+                .map(|(name, n)| (name.clone(), network_entries(n)))
+                .collect(),
+        ),
+    );
+    top.map().document()
+}
+
+fn volume_entries(volume: &VolumeSpec) -> Yaml {
+    let mut out = Entries::default();
+    out.text("name", volume.name.as_ref());
+    out.flag("external", volume.external);
+    out.text("driver", volume.driver.as_ref());
+    out.nested("driver_opts", Yaml::table(&volume.driver_opts));
+    out.nested("labels", Yaml::table(&volume.labels));
+    out.map()
+}
+
+fn network_entries(network: &NetworkSpec) -> Yaml {
+    let mut out = Entries::default();
+    out.text("name", network.name.as_ref());
+    out.flag("external", network.external);
+    out.flag("internal", network.internal);
+    out.nested("labels", Yaml::table(&network.labels));
+    out.map()
+}
+
+fn service_entries(
+    name: &str,
+    service: &ServiceSpec,
+    reveal: &dyn Fn(&str, &str, &EnvironmentValue) -> Option<String>,
+) -> Yaml {
+    let container = &service.container;
+    let mut out = Entries::default();
+    out.add("image", Yaml::text(&container.image));
+    for (key, words) in [
+        ("entrypoint", &container.entrypoint),
+        ("command", &container.command),
+    ] {
+        if let Some(words) = words {
+            out.add(key, Yaml::texts(words));
+        }
+    }
+    environment(&mut out, name, service, reveal);
+    out.nested("labels", Yaml::table(&container.labels));
+    out.nested(
+        "ports",
+        Yaml::List(
+            container
+                .ports
+                .iter()
+                .map(|port| Yaml::text(port_text(port)))
+                .collect(),
+        ),
+    );
+    out.nested("expose", Yaml::texts(&container.expose));
+    out.nested(
+        "volumes",
+        Yaml::List(container.mounts.iter().map(mount_entries).collect()),
+    );
+    networks(&mut out, container);
+    depends_on(&mut out, service);
+    if let Some(word) = restart_word(&service.restart) {
+        out.add("restart", Yaml::text(word));
+    }
+    out.flag(
+        "x-berth-abandon-volume",
+        service.reschedule == ReschedulePolicy::OnNodeFailure,
+    );
+    if let Some(strategy) = service.placement.strategy {
+        let word = match strategy {
+            Strategy::Spread => "spread",
+            Strategy::Binpack => "binpack",
+        };
+        out.add("x-berth-strategy", Yaml::text(word));
+    }
+    out.nested("deploy", deploy(service));
+    runtime(&mut out, container);
+    out.map()
+}
+
+fn environment(
+    out: &mut Entries,
+    name: &str,
+    service: &ServiceSpec,
+    reveal: &dyn Fn(&str, &str, &EnvironmentValue) -> Option<String>,
+) {
+    let container = &service.container;
+    let public = container
+        .environment
+        .iter()
+        .filter(|(_, value)| matches!(value, EnvironmentValue::Plain(_)));
+    let public = Yaml::texts(public.map(|(key, _)| key));
+    let mut rules: Vec<Yaml> = service
+        .placement
+        .affinities
+        .iter()
+        .map(|rule| Yaml::text(format!("affinity:{}", affinity(rule))))
+        .collect();
+    if service.reschedule == ReschedulePolicy::Off {
+        rules.push(Yaml::text("reschedule:off"));
+    }
+    let values = container.environment.iter().map(|(key, value)| {
+        let shown = match value {
+            EnvironmentValue::Plain(text) => Some(text.clone()),
+            EnvironmentValue::Secret(_) => reveal(name, key, value),
+        };
+        (key, shown)
+    });
+    let asked = |key: &str| format!("${{{}:?kept in the vault}}", variable(key));
+    if rules.is_empty() {
+        let entries = values.map(|(key, shown)| {
+            (
+                key.clone(),
+                shown.map_or_else(|| Yaml::Raw(format!("\"{}\"", asked(key))), Yaml::Text),
+            )
+        });
+        out.nested("environment", Yaml::Map(entries.collect()));
+    } else {
+        let entries = values.map(|(key, shown)| match shown {
+            Some(text) => Yaml::Text(format!("{key}={text}")),
+            None => Yaml::Raw(format!("\"{key}={}\"", asked(key))),
+        });
+        out.add(
+            "environment",
+            Yaml::List(rules.into_iter().chain(entries).collect()),
+        );
+    }
+    out.nested("x-berth-public", public);
+}
+
+/// A name that interpolation can read.
+fn variable(key: &str) -> String {
+    let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = key.chars().map(good).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("_{name}")
+    } else {
+        name
+    }
+}
+
+fn depends_on(out: &mut Entries, service: &ServiceSpec) {
+    if service
+        .depends_on
+        .values()
+        .all(|condition| *condition == DependencyCondition::default())
+    {
+        out.nested("depends_on", Yaml::texts(service.depends_on.keys()));
+        return;
+    }
+    let entries = service.depends_on.iter().map(|(name, condition)| {
+        let word = match condition {
+            DependencyCondition::ServiceStarted => "service_started",
+            DependencyCondition::ServiceHealthy => "service_healthy",
+            DependencyCondition::ServiceCompletedSuccessfully => "service_completed_successfully",
+        };
+        (
+            name.clone(),
+            Yaml::Map(vec![("condition".to_owned(), Yaml::text(word))]),
+        )
+    });
+    out.add("depends_on", Yaml::Map(entries.collect()));
+}
+
+/// The short form of a restart policy; the default needs none, a delay needs the long form.
+fn restart_word(restart: &RestartPolicy) -> Option<String> {
+    match (restart.condition, restart.max_attempts, restart.delay_ms) {
+        (RestartCondition::Never, 0, 0) => Some("no".to_owned()),
+        (RestartCondition::OnFailure, 0, 0) => Some("on-failure".to_owned()),
+        (RestartCondition::OnFailure, attempts, 0) => Some(format!("on-failure:{attempts}")),
+        _ => None,
+    }
+}
+
+fn deploy(service: &ServiceSpec) -> Yaml {
+    let mut out = Entries::default();
+    match service.mode {
+        ServiceMode::Replicated { replicas: 1 } => {}
+        ServiceMode::Replicated { replicas } => out.add("replicas", Yaml::raw(replicas)),
+        ServiceMode::Global => out.add("mode", Yaml::text("global")),
+    }
+    out.nested("placement", placement(&service.placement));
+    out.nested("resources", resources(&service.container.resources));
+    let restart = &service.restart;
+    if *restart != RestartPolicy::default() && restart_word(restart).is_none() {
+        let mut policy = Entries::default();
+        let condition = match restart.condition {
+            RestartCondition::Any => "any",
+            RestartCondition::OnFailure => "on-failure",
+            RestartCondition::Never => "none",
+        };
+        policy.add("condition", Yaml::text(condition));
+        policy.number("max_attempts", u64::from(restart.max_attempts));
+        policy.duration("delay", Some(restart.delay_ms).filter(|ms| *ms > 0));
+        out.add("restart_policy", policy.map());
+    }
+    out.nested("labels", Yaml::table(&service.service_labels));
+    out.map()
+}
+
+fn placement(placement: &PlacementSpec) -> Yaml {
+    let mut out = Entries::default();
+    let constraints = placement
+        .constraints
+        .iter()
+        .map(|rule| Yaml::text(constraint(rule)));
+    out.nested("constraints", Yaml::List(constraints.collect()));
+    let spread = |key: &String| Yaml::Map(vec![("spread".to_owned(), Yaml::text(key))]);
+    out.nested(
+        "preferences",
+        Yaml::List(placement.spread.iter().map(spread).collect()),
+    );
+    out.number(
+        "max_replicas_per_node",
+        u64::from(placement.max_replicas_per_node),
+    );
+    out.map()
+}
+
+fn constraint(rule: &Constraint) -> String {
+    rule_text(&rule.key, rule.operator, rule.soft, &rule.pattern)
+}
+
+fn affinity(rule: &Affinity) -> String {
+    rule_text(&rule.subject, rule.operator, rule.soft, &rule.pattern)
+}
+
+fn rule_text(key: &str, operator: Operator, soft: bool, pattern: &str) -> String {
+    let operator = match operator {
+        Operator::Equal => "==",
+        Operator::NotEqual => "!=",
+    };
+    format!("{key}{operator}{}{pattern}", if soft { "~" } else { "" })
+}
+
+fn resources(resources: &ResourceSpec) -> Yaml {
+    let part = |cpu_millis: u64, memory_bytes: u64, pids: u64| {
+        let mut out = Entries::default();
+        if cpu_millis > 0 {
+            out.add("cpus", Yaml::Raw(format!("\"{}\"", cores(cpu_millis))));
+        }
+        out.number("memory", memory_bytes);
+        out.number("pids", pids);
+        out.map()
+    };
+    let mut out = Entries::default();
+    out.nested(
+        "limits",
+        part(
+            resources.cpu_limit_millis,
+            resources.memory_limit_bytes,
+            resources.pids_limit,
+        ),
+    );
+    out.nested(
+        "reservations",
+        part(resources.cpu_reserved_millis, resources.memory_reserved_bytes, 0),
+    );
+    out.map()
+}
+
+fn cores(millis: u64) -> String {
+    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn duration(ms: u64) -> String {
+    match ms {
+        ms if ms > 0 && ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}

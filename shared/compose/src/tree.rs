@@ -1,0 +1,390 @@
+//! The file as a tree of values, each with its place. Aliases and merges are already resolved.
+//!
+//! Scalars stay text: what a text means is decided where it is used, so that `on`, `22:22`, `0644` or
+//! `1.10` are never changed on the way (YAML 1.1's traps).
+
+use crate::limits::{MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES};
+use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A place in the file, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    pub line: u32,
+    pub column: u32,
+    /// Last line of the value.
+    pub end_line: u32,
+}
+
+/// A value and where it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub kind: Kind,
+    pub at: Place,
+    /// How many values this is, itself included.
+    nodes: usize,
+    /// How much text this holds.
+    bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Null,
+    /// `plain`: written without quotes, so `true` and `5` may mean more than their text.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub key_at: Place,
+    pub value: Node,
+}
+
+/// Why a text is no tree.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub code: &'static str,
+    pub message: String,
+    pub cure: String,
+    pub at: Place,
+}
+
+impl Fault {
+    fn new(code: &'static str, at: Place, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            cure: cure.into(),
+            at,
+        }
+    }
+}
+
+impl Node {
+    fn leaf(kind: Kind, at: Place) -> Self {
+        let bytes = match &kind {
+            Kind::Scalar { text, .. } => text.len(),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => 0,
+        };
+        Self {
+            kind,
+            at,
+            nodes: 1,
+            bytes,
+        }
+    }
+
+    /// The value of a key, if this is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.value),
+            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+        }
+    }
+}
+
+/// Reads a text. Faults after which the tree is still whole (a key twice, an unknown tag) are collected.
+pub(crate) fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+    let mut reader = Reader {
+        events: Parser::new_from_str(text),
+        anchors: BTreeMap::new(),
+        nodes: 0,
+        bytes: 0,
+        faults: Vec::new(),
+    };
+    match reader.document() {
+        Ok(node) => (node, reader.faults),
+        Err(fault) => {
+            reader.faults.push(fault);
+            (None, reader.faults)
+        }
+    }
+}
+
+struct Reader<'t> {
+    events: Parser<'t, granit_parser::StrInput<'t>>,
+    anchors: BTreeMap<usize, Node>,
+    nodes: usize,
+    bytes: usize,
+    faults: Vec<Fault>,
+}
+
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), Fault> {
+        loop {
+            match self.events.next_event() {
+                None => return Ok((Event::StreamEnd, Span::default())),
+                Some(Ok((Event::Comment(..), _))) => {}
+                Some(Ok(event)) => return Ok(event),
+                Some(Err(error)) => {
+                    let mark = error.marker();
+                    let at = Place {
+                        line: number(mark.line()),
+                        column: number(mark.col()) + 1,
+                        end_line: number(mark.line()),
+                    };
+                    let cure = "check indentation, quotes and colons around this place; tabs cannot indent";
+                    return Err(Fault::new(
+                        "compose.yaml",
+                        at,
+                        format!("not YAML: {}", error.info()),
+                        cure,
+                    ));
+                }
+            }
+        }
+    }
+
+    fn document(&mut self) -> Result<Option<Node>, Fault> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::StreamStart | Event::DocumentEnd => {}
+                Event::DocumentStart(..) if root.is_some() => {
+                    let cure = "keep one document; deploy each further one as its own application";
+                    let message = "the file holds more than one YAML document";
+                    return Err(Fault::new("compose.documents", place(&span), message, cure));
+                }
+                Event::DocumentStart(..) => {}
+                event => root = Some(self.node(event, span, 0)?),
+            }
+        }
+    }
+
+    fn count(&mut self, nodes: usize, bytes: usize, at: Place) -> Result<(), Fault> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.nodes > MAX_NODES || self.bytes > MAX_EXPANDED_BYTES {
+            let message = format!(
+                "the file grows beyond {MAX_NODES} values or {MAX_EXPANDED_BYTES} bytes when its aliases are filled in"
+            );
+            let cure = "use fewer aliases of aliases, or split the application";
+            return Err(Fault::new("compose.alias_budget", at, message, cure));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
+        let at = place(&span);
+        if depth > MAX_DEPTH {
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(Fault::new("compose.depth", at, message, "flatten the file"));
+        }
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(1, text.len(), at)?;
+                let node = Node::leaf(self.scalar(&text, style, tag.as_deref(), at), at);
+                Ok(self.anchored(anchor, node))
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.count(1, 0, at)?;
+                let reset = self.collection_tag(tag.as_deref(), at);
+                let node = unless_reset(reset, self.list(at, depth)?);
+                Ok(self.anchored(anchor, node))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.count(1, 0, at)?;
+                let reset = self.collection_tag(tag.as_deref(), at);
+                let node = unless_reset(reset, self.map(at, depth)?);
+                Ok(self.anchored(anchor, node))
+            }
+            Event::Alias(anchor) => self.alias(anchor, at),
+            _ => Ok(Node::leaf(Kind::Null, at)),
+        }
+    }
+
+    fn anchored(&mut self, anchor: usize, node: Node) -> Node {
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        node
+    }
+
+    fn alias(&mut self, anchor: usize, at: Place) -> Result<Node, Fault> {
+        match self.anchors.get(&anchor) {
+            Some(node) => {
+                let (nodes, bytes) = (node.nodes, node.bytes);
+                self.count(nodes, bytes, at)?;
+                Ok(self
+                    .anchors
+                    .get(&anchor)
+                    .cloned()
+                    .unwrap_or(Node::leaf(Kind::Null, at)))
+            }
+            None => Err(Fault::new(
+                "compose.alias",
+                at,
+                "the alias stands inside the value that it names",
+                "define the anchor before and outside the place that uses it",
+            )),
+        }
+    }
+
+    fn list(&mut self, at: Place, depth: usize) -> Result<Node, Fault> {
+        let mut node = Node::leaf(Kind::Null, at);
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
+                node.kind = Kind::List(items);
+                return Ok(node);
+            }
+            let item = self.node(event, span, depth + 1)?;
+            node.nodes += item.nodes;
+            node.bytes += item.bytes;
+            items.push(item);
+        }
+    }
+
+    fn map(&mut self, at: Place, depth: usize) -> Result<Node, Fault> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        let mut merges = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd | Event::StreamEnd) {
+                break;
+            }
+            let plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, _, _));
+            let key_at = place(&span);
+            let key_node = self.node(event, span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            let key = match key_node.kind {
+                Kind::Scalar { text, .. } => text,
+                Kind::Null => "null".to_owned(),
+                Kind::List(_) | Kind::Map(_) => {
+                    let fault = Fault::new(
+                        "compose.key",
+                        key_at,
+                        "a key must be a text",
+                        "write a text before the colon",
+                    );
+                    self.faults.push(fault);
+                    continue;
+                }
+            };
+            if let Some(line) = seen.insert(key.clone(), key_at.line) {
+                let message = format!("the key `{key}` stands here and on line {line}");
+                let cure = "keep one of the two; YAML does not say which one would win";
+                self.faults
+                    .push(Fault::new("compose.duplicate_key", key_at, message, cure));
+            } else if key == "<<" && plain {
+                merges.push((key_at, value));
+            } else {
+                entries.push(Entry { key, key_at, value });
+            }
+        }
+        for (key_at, value) in merges {
+            self.merge(&mut entries, key_at, value);
+        }
+        let mut node = Node::leaf(Kind::Null, at);
+        node.nodes += entries.iter().map(|entry| 1 + entry.value.nodes).sum::<usize>();
+        node.bytes += entries
+            .iter()
+            .map(|entry| entry.key.len() + entry.value.bytes)
+            .sum::<usize>();
+        node.kind = Kind::Map(entries);
+        Ok(node)
+    }
+
+    /// `<<`: what the mapping does not say itself is taken over; of several, the first wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, at: Place, value: Node) {
+        let sources = match value.kind {
+            Kind::Map(source) => vec![source],
+            Kind::List(nodes) => nodes
+                .into_iter()
+                .filter_map(|node| match node.kind {
+                    Kind::Map(source) => Some(source),
+                    Kind::Null | Kind::Scalar { .. } | Kind::List(_) => {
+                        self.bad_merge(node.at);
+                        None
+                    }
+                })
+                .collect(),
+            Kind::Null | Kind::Scalar { .. } => {
+                self.bad_merge(at);
+                Vec::new()
+            }
+        };
+        let mut present: BTreeSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        for entry in sources.into_iter().flatten() {
+            if present.insert(entry.key.clone()) {
+                entries.push(entry);
+            }
+        }
+    }
+
+    fn bad_merge(&mut self, at: Place) {
+        let cure = "write `<<: *anchor` where the anchor stands on a mapping";
+        self.faults
+            .push(Fault::new("compose.merge", at, "`<<` merges mappings only", cure));
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Place) -> Kind {
+        let mut plain = style == ScalarStyle::Plain;
+        if let Some(tag) = tag {
+            match (tag.core_suffix(), tag.suffix()) {
+                (Some("str"), _) => plain = false,
+                (Some("int" | "float" | "bool" | "null"), _) => plain = true,
+                (None, "reset") => return Kind::Null,
+                (None, "override") => {}
+                _ => self.bad_tag(tag, at),
+            }
+        }
+        if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+            return Kind::Null;
+        }
+        Kind::Scalar {
+            text: text.to_owned(),
+            plain,
+        }
+    }
+
+    /// True if the tag says that the value is taken away (`!reset`).
+    fn collection_tag(&mut self, tag: Option<&Tag>, at: Place) -> bool {
+        let Some(tag) = tag else { return false };
+        match (tag.core_suffix(), tag.suffix()) {
+            (Some("map" | "seq"), _) | (None, "override") => false,
+            (None, "reset") => true,
+            _ => {
+                self.bad_tag(tag, at);
+                false
+            }
+        }
+    }
+
+    fn bad_tag(&mut self, tag: &Tag, at: Place) {
+        let message = format!("the tag `{tag}` means nothing in a Compose file");
+        self.faults
+            .push(Fault::new("compose.tag", at, message, "remove the tag"));
+    }
+}
+
+fn unless_reset(reset: bool, node: Node) -> Node {
+    if reset {
+        Node::leaf(Kind::Null, node.at)
+    } else {
+        node
+    }
+}
+
+fn place(span: &Span) -> Place {
+    Place {
+        line: number(span.start.line()),
+        column: number(span.start.col()) + 1,
+        end_line: number(span.end.line()),
+    }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
