@@ -11,8 +11,12 @@ use crate::system::{run, run_command};
 
 const BUSYBOX: &str = "/bin/busybox";
 const PAGE: &str = "berth test page\n";
-/// What a busybox image runs if the caller names nothing else.
-const WEB_SERVER: [&str; 6] = ["httpd", "-f", "-p", "80", "-h", "/www"];
+/// What an image runs if the caller names nothing else: a web server for `/www` on port 80. The shell in
+/// front of it ends at once when asked to; the web server as first process would ignore the signal.
+const SERVE: &str = "#!/bin/sh\ntrap 'exit 0' TERM INT\nhttpd -f -p 80 -h /www &\nwait $!\n";
+const SERVE_PATH: &str = "/bin/serve";
+/// The command of an image made from a folder of samples.
+const SAMPLE_START: &str = "/start";
 
 /// What goes into an image, besides busybox and its applets.
 #[derive(Debug, Clone, Default)]
@@ -36,12 +40,29 @@ pub fn import_busybox(docker_host: &str, name: &str) -> Result<(), Error> {
     )
 }
 
+/// The images of a sample: one a folder in `<sample>/images`, named `berth-samples/<folder>:1`.
+pub fn samples(sample: &Path) -> Result<Vec<Image>, Error> {
+    let folder = sample.join("images");
+    let entries = fs::read_dir(&folder).map_err(io_error("read the folder", &folder))?;
+    let mut images = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("read the folder", &folder))?;
+        images.push(Image {
+            name: format!("berth-samples/{}:1", entry.file_name().to_string_lossy()),
+            overlay: Some(entry.path()),
+            command: vec![SAMPLE_START.to_owned()],
+        });
+    }
+    images.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(images)
+}
+
 /// Makes an image in an engine.
 pub fn import(docker_host: &str, image: &Image) -> Result<(), Error> {
     let stage = Stage::new()?;
     stage.fill(image.overlay.as_deref())?;
     let command = if image.command.is_empty() {
-        WEB_SERVER.map(str::to_owned).to_vec()
+        vec![SERVE_PATH.to_owned()]
     } else {
         image.command.clone()
     };
@@ -119,6 +140,10 @@ impl Stage {
             symlink("busybox", &link).map_err(io_error("link", &link))?;
         }
         let accounts = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+        let serve = self.folder.join(SERVE_PATH.trim_start_matches('/'));
+        fs::write(&serve, SERVE).map_err(io_error("write", &serve))?;
+        let runnable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&serve, runnable).map_err(io_error("make executable", &serve))?;
         for (name, text) in [
             ("etc/passwd", accounts),
             ("etc/group", "root:x:0:\n"),

@@ -138,6 +138,69 @@ fn two_nodes_serve_fail_and_vanish() {
     assert!(!root.exists());
 }
 
+#[test]
+fn the_images_of_the_sample_run() {
+    if !possible("the_images_of_the_sample_run") {
+        return;
+    }
+    let lab = Lab::start(1).unwrap();
+    let node = &lab.nodes()[0];
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/shop");
+    let images = lab::image::samples(shop.as_ref()).unwrap();
+    let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "berth-samples/api:1",
+            "berth-samples/web:1",
+            "berth-samples/worker:1"
+        ]
+    );
+    images
+        .iter()
+        .for_each(|image| lab::image::import(&node.docker_host(), image).unwrap());
+    node.docker(&["network", "create", "shop"]).unwrap();
+    let run = |name: &str, url: &str| {
+        let url = format!("API_URL={url}");
+        let image = format!("berth-samples/{name}:1");
+        node.docker(&[
+            "run",
+            "-d",
+            "--network",
+            "shop",
+            "--name",
+            name,
+            "-e",
+            &url,
+            &image,
+        ])
+        .unwrap()
+    };
+    run("api", "");
+    run("web", "http://api:8080");
+    run("worker", "http://api:8080");
+    let shop = [
+        "exec",
+        "web",
+        "wget",
+        "-q",
+        "-O",
+        "-",
+        "http://127.0.0.1/cgi-bin/shop",
+    ];
+    eventually("the shop shows the orders", || {
+        node.docker(&shop).is_ok_and(|page| page.contains("\"open\":"))
+    });
+    eventually("the worker packs", || {
+        node.docker(&["logs", "worker"])
+            .unwrap()
+            .contains("packed order 1; {")
+    });
+    let began = Instant::now();
+    node.docker(&["stop", "api", "web", "worker"]).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(6), "they end when asked");
+}
+
 /// Started by the test below in a process of its own; does nothing otherwise.
 #[test]
 fn victim() {
