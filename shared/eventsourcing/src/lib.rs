@@ -7,6 +7,7 @@ mod append;
 mod decision;
 mod hash;
 mod memory;
+mod rows;
 mod sequencer;
 mod view;
 
@@ -18,5 +19,6 @@ pub use append::{
 pub use decision::{Change, Decision, LoadedStream, MAX_DECISION_STREAMS, Streams, Undecided};
 pub use hash::{Hash, Hashed, ZERO_HASH, chain};
 pub use memory::MemoryLog;
+pub use rows::{Index, Rows};
 pub use sequencer::{Heads, Sequencer, at_position};
 pub use view::{RowError, RowKey, View};

@@ -1,1 +1,24 @@
-//! Clusters and nodes: pure rules, views and plans.
+//! Clusters and nodes: pure rules and the view behind them.
+//!
+//! No IO, clock, randomness or logging: time and ids arrive inside commands, facts come from the view.
+
+mod cluster;
+mod decide;
+mod join;
+mod labels;
+mod name;
+mod node;
+mod refusal;
+mod report;
+mod rows;
+mod view;
+
+pub use cluster::{Cluster, ClusterAction, ClusterAggregate, Lifecycle};
+pub use decide::{Context, cluster_name, cluster_stream, decide, index_claim, node_name, node_stream};
+pub use join::{MAX_INDEX_TRIES, MAX_NAME_TRIES, host_name_candidate};
+pub use labels::{MAX_LABEL_KEY_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, check_labels};
+pub use name::{NameOwner, owner_of};
+pub use node::{Availability, Node, NodeAction, NodeAggregate, Presence};
+pub use report::report;
+pub use rows::{ClusterRow, ClusterState, NodeRow};
+pub use view::ClusterView;
