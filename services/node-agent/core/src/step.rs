@@ -1,0 +1,379 @@
+//! The table that says what to do next with one container: one step, then look again.
+
+use crate::{
+    seen::Seen,
+    track::{CRASH_LIMIT, Track},
+};
+use berth_events::{
+    ExitStatus, FailureReason,
+    spec::{RestartCondition, RestartPolicy},
+};
+use berth_ids::Timestamp;
+use std::time::Duration;
+
+/// Wait until the engine has finished removing a container.
+const REMOVAL_WAIT: Duration = Duration::from_secs(1);
+
+/// What should become of an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desired {
+    /// It should run, and be restarted by this policy.
+    Run(RestartPolicy),
+    /// It should be gone.
+    Gone,
+}
+
+/// What the table looks at besides the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Situation {
+    /// Time now.
+    pub now: Timestamp,
+    /// The bus is there, so that the scheduler can place the slot anew.
+    pub bus_up: bool,
+    /// Something that is going still holds what this container needs.
+    pub blocked: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing to do until something changes.
+    Settled,
+    /// Nothing to do until another container is gone.
+    Blocked,
+    /// Nothing to do before this moment.
+    WaitUntil(Timestamp),
+    /// Make the image present, as the pull policy says.
+    Pull,
+    /// Create the container with its volumes and networks.
+    Create,
+    /// Start it for the first time.
+    Start,
+    /// Start it again after it ended.
+    Restart,
+    /// Ask it to end, and kill it after the grace time.
+    Stop {
+        /// Time between the signal and the kill.
+        grace: Duration,
+    },
+    /// Kill it: asking did not help.
+    Kill,
+    /// Remove the ended container with its anonymous volumes.
+    Remove,
+    /// It failed for good: take note. No effect on the engine.
+    GiveUp {
+        /// Why.
+        reason: FailureReason,
+        /// In words.
+        message: String,
+    },
+    /// It ended for good by itself: take note. No effect on the engine.
+    Finish(ExitStatus),
+    /// The engine has no trace of it and it is not wanted: forget it. No effect on the engine.
+    Forget,
+}
+
+impl Step {
+    /// Whether the engine must do something.
+    pub const fn is_effect(&self) -> bool {
+        match self {
+            Self::Pull
+            | Self::Create
+            | Self::Start
+            | Self::Restart
+            | Self::Stop { .. }
+            | Self::Kill
+            | Self::Remove => true,
+            Self::Settled
+            | Self::Blocked
+            | Self::WaitUntil(_)
+            | Self::GiveUp { .. }
+            | Self::Finish(_)
+            | Self::Forget => false,
+        }
+    }
+}
+
+/// Why a step was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Trying again will not help.
+    Final {
+        /// Which step failed.
+        reason: FailureReason,
+        /// What the engine said.
+        message: String,
+    },
+    /// Trying again may help; after [`crate::STEP_ATTEMPTS`] tries it is final.
+    Passing {
+        /// Which step failed.
+        reason: FailureReason,
+        /// What the engine said.
+        message: String,
+    },
+    /// Something outside is not there yet (the bus, for secrets): try again for ever, ever more slowly.
+    Waiting,
+    /// The engine does not answer; that says nothing about the container.
+    EngineAway,
+}
+
+/// What to do next with one container.
+pub fn next_step(desired: Desired, seen: &Seen, track: &Track, situation: Situation) -> Step {
+    match desired {
+        Desired::Run(_) if track.end.is_some() => Step::Settled,
+        Desired::Run(policy) => run_step(policy, seen, track, situation),
+        Desired::Gone => gone_step(seen, track, situation.now),
+    }
+}
+
+fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situation) -> Step {
+    let step = match seen {
+        Seen::Absent if track.created => {
+            return Step::GiveUp {
+                reason: FailureReason::Vanished,
+                message: "the engine no longer has the container; somebody removed it".to_owned(),
+            };
+        }
+        Seen::Absent if !track.image_ready => Step::Pull,
+        Seen::Absent => Step::Create,
+        Seen::Created(_) if situation.blocked => return Step::Blocked,
+        Seen::Created(_) => Step::Start,
+        Seen::Running { .. } => return Step::Settled,
+        Seen::Removing(_) => return Step::WaitUntil(situation.now.plus(REMOVAL_WAIT)),
+        Seen::Ended { exit, .. } => match after_end(policy, *exit, track, situation) {
+            Step::Restart => Step::Restart,
+            end => return end,
+        },
+    };
+    not_before(step, track, situation.now)
+}
+
+fn after_end(policy: RestartPolicy, exit: ExitStatus, track: &Track, situation: Situation) -> Step {
+    let wanted = match policy.condition {
+        RestartCondition::Never => false,
+        RestartCondition::OnFailure => exit.exit_code != 0,
+        RestartCondition::Any => true,
+    };
+    let used_up = policy.max_attempts > 0 && track.in_a_row > policy.max_attempts;
+    if !wanted || used_up {
+        return Step::Finish(exit);
+    }
+    if track.in_a_row > CRASH_LIMIT && situation.bus_up {
+        let (times, code) = (track.in_a_row, exit.exit_code);
+        let killed = if exit.oom_killed {
+            ", killed for want of memory"
+        } else {
+            ""
+        };
+        return Step::GiveUp {
+            reason: FailureReason::CrashLoop,
+            message: format!(
+                "ended {times} times in a row soon after its start, last with code {code}{killed}"
+            ),
+        };
+    }
+    Step::Restart
+}
+
+fn gone_step(seen: &Seen, track: &Track, now: Timestamp) -> Step {
+    let step = match seen {
+        Seen::Absent => return Step::Forget,
+        Seen::Removing(_) => return Step::WaitUntil(now.plus(REMOVAL_WAIT)),
+        Seen::Running { .. } if track.stop_failed => Step::Kill,
+        Seen::Running { container, .. } => Step::Stop {
+            grace: container.grace,
+        },
+        Seen::Created(_) | Seen::Ended { .. } => Step::Remove,
+    };
+    // The wait of a restart does not hold up a stop; that of a failed stop does.
+    if track.stop_failed {
+        not_before(step, track, now)
+    } else {
+        step
+    }
+}
+
+fn not_before(step: Step, track: &Track, now: Timestamp) -> Step {
+    match track.not_before {
+        Some(moment) if moment > now => Step::WaitUntil(moment),
+        Some(_) | None => step,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seen::Container;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn ended(code: i64) -> Seen {
+        Seen::Ended {
+            container: Container::default(),
+            exit: ExitStatus {
+                exit_code: code,
+                oom_killed: false,
+            },
+            started_at: NOW,
+            finished_at: NOW,
+        }
+    }
+    fn running() -> Seen {
+        Seen::Running {
+            container: Container {
+                grace: Duration::from_secs(3),
+                ..Container::default()
+            },
+            healthy: None,
+            health_output: String::new(),
+        }
+    }
+    fn policy(condition: RestartCondition, max_attempts: u32) -> Desired {
+        Desired::Run(RestartPolicy {
+            condition,
+            max_attempts,
+            delay_ms: 0,
+        })
+    }
+    fn step(desired: Desired, seen: &Seen, track: &Track) -> Step {
+        let situation = Situation {
+            now: NOW,
+            bus_up: true,
+            blocked: false,
+        };
+        next_step(desired, seen, track, situation)
+    }
+    const RUN: Desired = Desired::Run(RestartPolicy {
+        condition: RestartCondition::Any,
+        max_attempts: 0,
+        delay_ms: 0,
+    });
+
+    #[test]
+    fn a_wanted_container_is_pulled_created_started() {
+        let mut track = Track::default();
+        assert_eq!(step(RUN, &Seen::Absent, &track), Step::Pull);
+        track.image_ready = true;
+        assert_eq!(step(RUN, &Seen::Absent, &track), Step::Create);
+        track.created = true;
+        assert_eq!(
+            step(RUN, &Seen::Created(Container::default()), &track),
+            Step::Start
+        );
+        assert_eq!(step(RUN, &running(), &track), Step::Settled);
+    }
+
+    #[test]
+    fn a_start_waits_for_what_is_going() {
+        let situation = Situation {
+            now: NOW,
+            bus_up: true,
+            blocked: true,
+        };
+        let seen = Seen::Created(Container::default());
+        assert_eq!(next_step(RUN, &seen, &Track::default(), situation), Step::Blocked);
+    }
+
+    #[test]
+    fn an_unwanted_container_is_stopped_removed_forgotten() {
+        let track = Track {
+            created: true,
+            not_before: Some(NOW.plus(Duration::from_secs(60))),
+            ..Track::default()
+        };
+        let grace = Duration::from_secs(3);
+        assert_eq!(step(Desired::Gone, &running(), &track), Step::Stop { grace });
+        assert_eq!(step(Desired::Gone, &ended(0), &track), Step::Remove);
+        assert_eq!(step(Desired::Gone, &Seen::Absent, &track), Step::Forget);
+    }
+
+    #[test]
+    fn what_does_not_stop_is_killed() {
+        let track = Track {
+            stop_failed: true,
+            ..Track::default()
+        };
+        assert_eq!(step(Desired::Gone, &running(), &track), Step::Kill);
+    }
+
+    #[test]
+    fn the_policy_says_which_ends_are_final() {
+        let track = Track::default();
+        let finish = |code| {
+            Step::Finish(ExitStatus {
+                exit_code: code,
+                oom_killed: false,
+            })
+        };
+        assert_eq!(
+            step(policy(RestartCondition::Never, 0), &ended(1), &track),
+            finish(1)
+        );
+        assert_eq!(
+            step(policy(RestartCondition::OnFailure, 0), &ended(0), &track),
+            finish(0)
+        );
+        assert_eq!(
+            step(policy(RestartCondition::OnFailure, 0), &ended(1), &track),
+            Step::Restart
+        );
+        assert_eq!(
+            step(policy(RestartCondition::Any, 0), &ended(0), &track),
+            Step::Restart
+        );
+        let often = Track {
+            in_a_row: 3,
+            ..Track::default()
+        };
+        assert_eq!(
+            step(policy(RestartCondition::Any, 2), &ended(7), &often),
+            finish(7)
+        );
+    }
+
+    #[test]
+    fn a_crash_loop_is_given_up_only_while_the_bus_is_there() {
+        let track = Track {
+            in_a_row: CRASH_LIMIT + 1,
+            ..Track::default()
+        };
+        assert!(matches!(
+            step(RUN, &ended(1), &track),
+            Step::GiveUp {
+                reason: FailureReason::CrashLoop,
+                ..
+            }
+        ));
+        let away = Situation {
+            now: NOW,
+            bus_up: false,
+            blocked: false,
+        };
+        assert_eq!(next_step(RUN, &ended(1), &track, away), Step::Restart);
+    }
+
+    #[test]
+    fn a_vanished_container_fails_unless_it_was_never_there() {
+        let track = Track {
+            created: true,
+            ..Track::default()
+        };
+        let Step::GiveUp { reason, .. } = step(RUN, &Seen::Absent, &track) else {
+            panic!("not given up")
+        };
+        assert_eq!(reason, FailureReason::Vanished);
+    }
+
+    #[test]
+    fn what_ended_for_good_stays_ended() {
+        let track = Track {
+            end: Some(crate::track::End::Exited(ExitStatus {
+                exit_code: 0,
+                oom_killed: false,
+            })),
+            ..Track::default()
+        };
+        assert_eq!(step(RUN, &ended(0), &track), Step::Settled);
+        assert_eq!(step(Desired::Gone, &ended(0), &track), Step::Remove);
+    }
+}
