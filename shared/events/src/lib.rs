@@ -4,20 +4,28 @@
 //! stored event is readable for ever.
 
 mod access;
+mod allocation;
+mod application;
 mod cluster;
 mod command;
 mod event;
 mod macros;
+mod outcome;
+mod placement;
 mod question;
+mod report;
 pub mod spec;
 mod stream;
-mod workload;
 
 pub use access::*;
+pub use allocation::*;
+pub use application::*;
 pub use cluster::*;
 pub use command::*;
 pub use event::{Event, Meta, Recorded, SpecVersion};
 pub use macros::{DecodeError, TypeInfo};
+pub use outcome::*;
+pub use placement::*;
 pub use question::*;
+pub use report::*;
 pub use stream::{Category, MAX_STREAM_NAME_BYTES, StreamName, StreamNameError};
-pub use workload::*;

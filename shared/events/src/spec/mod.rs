@@ -8,6 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod policy;
+pub use policy::*;
+
 /// A whole application.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ApplicationSpec {
@@ -359,137 +362,6 @@ pub struct LoggingSpec {
     /// Its options.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
-}
-
-/// Where containers may and should run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct PlacementSpec {
-    /// Hard rules on labels of nodes; all must hold. Soft ones only add to the score.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub constraints: Vec<Constraint>,
-    /// Rules about other containers, images or labels already on the node.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub affinities: Vec<Affinity>,
-    /// Node labels over whose values containers are spread, most important first (`zone` when empty).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spread: Vec<String>,
-    /// Most containers of the service on one node; 0: no limit.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub max_replicas_per_node: u32,
-    /// Spread (default) or binpack; absent: the cluster's strategy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-}
-
-/// How nodes are preferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// The emptiest node first.
-    #[default]
-    Spread,
-    /// The fullest node that still has room first.
-    Binpack,
-}
-
-/// `KEY OP PATTERN` on a node: `node.id`, `node.hostname`, `node.labels.X`, `node.platform.os`,
-/// `node.platform.arch`, `engine.labels.X`, `zone`, or a bare label key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Constraint {
-    /// What is looked at.
-    pub key: String,
-    /// Equal or not.
-    pub operator: Operator,
-    /// Text, glob with `*`, or `/regular expression/`.
-    pub pattern: String,
-    /// Preferred, not required (`==~`).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub soft: bool,
-}
-
-/// Near to or away from what runs on a node already.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Affinity {
-    /// `service`, `container`, `image`, or a container label key.
-    pub subject: String,
-    /// Equal (near) or not (away).
-    pub operator: Operator,
-    /// Text, glob with `*`, or `/regular expression/`.
-    pub pattern: String,
-    /// Preferred, not required (`==~`).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub soft: bool,
-}
-
-/// Equal or not equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Operator {
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
-}
-
-/// What to do when a container ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RestartPolicy {
-    /// After which endings.
-    pub condition: RestartCondition,
-    /// Restarts before the slot is given up; 0: no limit.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub max_attempts: u32,
-    /// First wait before a restart; doubled each time up to a limit. 0: Berth's default.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub delay_ms: u64,
-}
-
-impl Default for RestartPolicy {
-    fn default() -> Self {
-        Self {
-            condition: RestartCondition::Any,
-            max_attempts: 0,
-            delay_ms: 0,
-        }
-    }
-}
-
-/// After which endings a container is restarted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RestartCondition {
-    /// Never (Compose `"no"`).
-    Never,
-    /// Only after an exit code other than 0.
-    OnFailure,
-    /// Always (Compose `always`, `unless-stopped`, `any`).
-    Any,
-}
-
-/// What happens to the containers of a lost node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReschedulePolicy {
-    /// Replaced elsewhere unless a local volume holds them.
-    #[default]
-    Default,
-    /// Replaced elsewhere even if a local volume is left behind (`reschedule:on-node-failure`).
-    OnNodeFailure,
-    /// Kept until the node is back (`reschedule:off`).
-    Off,
-}
-
-/// What must have happened to a service before one that depends on it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DependencyCondition {
-    /// Its containers run.
-    #[default]
-    ServiceStarted,
-    /// Its containers are healthy.
-    ServiceHealthy,
-    /// Its containers have ended with code 0.
-    ServiceCompletedSuccessfully,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
