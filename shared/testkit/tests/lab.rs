@@ -44,7 +44,7 @@ fn eventually(what: &str, mut look: impl FnMut() -> bool) {
 }
 
 /// What the web server of a node's container says, asked from a place in the lab.
-/// (`nc`, because the static `wget` of Debian 12 does not survive the machine's name service modules.)
+/// (`nc`, because the static `wget` of Debian 12 crashes when it is given a time limit.)
 fn page(mut from: Command, address: &str) -> String {
     let (ip, port) = address.split_once(':').unwrap();
     let mut asked = from
