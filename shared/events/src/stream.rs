@@ -51,8 +51,8 @@ categories! {
     Platform = "platform", "ledger";
 }
 
-/// The longest stream name, in bytes; bus subjects need bounded keys.
-pub const MAX_STREAM_NAME_BYTES: usize = 200;
+/// The longest stream name, in bytes: a name of 63 characters of any script in its scope.
+pub const MAX_STREAM_NAME_BYTES: usize = 512;
 
 /// `category/key`: all events of one aggregate.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
