@@ -61,6 +61,21 @@ impl Health {
     }
 }
 
+/// Answers `q.<service>.health.*` until shutdown; every instance answers.
+pub async fn answer_health(context: crate::ServiceContext) {
+    let sink = berth_bus::QuestionSink {
+        service: context.service.to_owned(),
+        question: "health".to_owned(),
+        shutdown: context.shutdown,
+    };
+    let health = context.health;
+    let answer = move |_: String, _: serde_json::Value| {
+        let health = health.clone();
+        async move { Ok(health.get()) }
+    };
+    context.bus.answer(sink, answer).await;
+}
+
 /// Serves `/health` and `/metrics` of all services of this process until shutdown.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ pub mod telemetry;
 
 pub use context::{Clock, ServiceContext, ServiceError};
 pub use decide::{Decide, DecideError, Decision, append_events, own_meta, serve_decisions};
-pub use health::{Health, serve_http};
+pub use health::{Health, answer_health, serve_http};
 pub use ids::{derived_id, new_id};
 pub use log::{Log, LogError};
 pub use projector::{Lagging, Projector, ViewHandle, start_projection};
