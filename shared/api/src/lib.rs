@@ -1,0 +1,23 @@
+//! Requests and answers of the REST API: what the gateway speaks and the command line reads.
+//!
+//! Shapes only, no rule and no IO. Every type describes itself twice from one derive: `schemars` makes its
+//! JSON Schema, and [`schema::components`] puts all of them into the OpenAPI document.
+
+mod application;
+mod cluster;
+mod common;
+mod container;
+mod event;
+mod node;
+pub mod schema;
+mod status;
+mod token;
+
+pub use application::*;
+pub use cluster::*;
+pub use common::*;
+pub use container::*;
+pub use event::*;
+pub use node::*;
+pub use status::*;
+pub use token::*;
