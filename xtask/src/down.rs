@@ -1,0 +1,137 @@
+//! Undoes `up`, in reverse, from what it noted; then looks whether anything is left.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::firewall;
+use crate::process::{capture, step};
+use crate::state::State;
+
+const STOP_PATIENCE: Duration = Duration::from_secs(45);
+/// The label of everything that an agent makes in an engine.
+const CLUSTER_LABEL: &str = "io.berth.cluster";
+const SAMPLE_IMAGES: &str = "berth-samples/*";
+
+/// Undoes everything that is noted in a folder, and removes the folder.
+pub(crate) fn run(data: &Path) -> Result<()> {
+    let Some(state) = State::load(data)? else {
+        println!("nothing is up in {}", data.display());
+        return Ok(());
+    };
+    let engine = |name: &str| name == "the Docker Engine";
+    // Agents first, so that they do not start again what is removed from their engines.
+    for process in state
+        .processes
+        .iter()
+        .rev()
+        .filter(|process| !engine(&process.name))
+    {
+        step(&format!("stop {}", process.name));
+        process.stop(STOP_PATIENCE)?;
+    }
+    for host in &state.engines {
+        step("remove the containers, networks, volumes and images of the cluster");
+        clean_engine(host, state.cluster.as_deref());
+    }
+    for process in state.processes.iter().filter(|process| engine(&process.name)) {
+        step(&format!("stop {}", process.name));
+        process.stop(STOP_PATIENCE)?;
+    }
+    if let Some(before) = &state.firewall {
+        firewall::clean(before);
+    }
+    if let Some(lab) = state.lab {
+        step("remove the engines in namespaces");
+        berth_lab::remove(lab)?;
+    }
+    step("look whether anything is left");
+    let left = leftovers(&state);
+    if !left.is_empty() {
+        // The notes stay, so that `down` can be tried again.
+        bail!("left over: {}", left.join("; "));
+    }
+    fs::remove_dir_all(data).with_context(|| format!("could not remove `{}`", data.display()))?;
+    println!("everything is removed");
+    Ok(())
+}
+
+/// The kinds of things an agent makes: how they are listed, how they are removed.
+const KINDS: [(&[&str], &[&str]); 3] = [
+    (&["ps", "-aq"], &["rm", "-f", "-v"]),
+    (&["network", "ls", "-q"], &["network", "rm"]),
+    (&["volume", "ls", "-q"], &["volume", "rm"]),
+];
+
+/// Removes what is of our cluster from an engine; `leftovers` tells what could not be removed.
+fn clean_engine(host: &str, cluster: Option<&str>) {
+    if let Some(cluster) = cluster {
+        for (list, remove) in KINDS {
+            let found = list_labelled(host, list, cluster);
+            if !found.is_empty() {
+                let _ = capture(docker(host).args(remove).args(found));
+            }
+        }
+    }
+    let images = sample_images(host);
+    if !images.is_empty() {
+        let _ = capture(docker(host).args(["rmi", "-f"]).args(images));
+    }
+}
+
+fn leftovers(state: &State) -> Vec<String> {
+    let running = state.processes.iter().filter(|process| process.runs());
+    let mut left: Vec<String> = running.map(|process| process.name.clone()).collect();
+    left.extend(state.lab.map(berth_lab::leftovers).unwrap_or_default());
+    left.extend(
+        state
+            .firewall
+            .as_ref()
+            .map(firewall::leftovers)
+            .unwrap_or_default(),
+    );
+    for host in &state.engines {
+        left.extend(
+            sample_images(host)
+                .into_iter()
+                .map(|image| format!("image {image}")),
+        );
+        for (list, _) in state.cluster.iter().flat_map(|_| KINDS) {
+            let cluster = state.cluster.as_deref().unwrap_or_default();
+            let what = list.first().copied().unwrap_or_default();
+            left.extend(
+                list_labelled(host, list, cluster)
+                    .into_iter()
+                    .map(|id| format!("{what} {id}")),
+            );
+        }
+    }
+    left
+}
+
+fn list_labelled(host: &str, list: &[&str], cluster: &str) -> Vec<String> {
+    let filter = format!("label={CLUSTER_LABEL}={cluster}");
+    lines(docker(host).args(list).args(["--filter", &filter]))
+}
+
+fn sample_images(host: &str) -> Vec<String> {
+    lines(docker(host).args(["images", "-q", SAMPLE_IMAGES]))
+}
+
+/// An engine that is gone, ours, has nothing left in it.
+fn lines(command: &mut Command) -> Vec<String> {
+    capture(command)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn docker(host: &str) -> Command {
+    let mut command = Command::new("docker");
+    command.args(["-H", host]);
+    command
+}

@@ -1,0 +1,378 @@
+//! Brings the platform up on this machine, with the sample shop running in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use berth_lab::{Lab, LabOptions, Node, image};
+
+use crate::process::{Background, capture, step, tail, wait_until};
+use crate::state::State;
+use crate::{firewall, install, place};
+
+/// The engine of this machine.
+const ENGINE_SOCKET: &str = "/var/run/docker.sock";
+const CLUSTER: &str = "dev";
+const TOKEN_TTL: &str = "1h";
+const PORT: u16 = 7443;
+const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
+const SERVER_PATIENCE: Duration = Duration::from_secs(120);
+const NODE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `up` is asked for.
+pub(crate) struct Options {
+    /// Engines in namespaces instead of this machine's.
+    pub nodes: Option<usize>,
+    /// The folder of everything.
+    pub data: PathBuf,
+    /// Build with optimisation.
+    pub release: bool,
+}
+
+/// A machine that joins.
+struct Member {
+    name: String,
+    docker_host: String,
+    /// The lab's node to run in; this machine itself if none.
+    node: Option<usize>,
+}
+
+/// Does all of it; what is made is noted for `down`.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Some(state) = State::load(&options.data)? {
+        let running = state.processes.iter().filter(|process| process.runs()).count();
+        bail!(
+            "`{}` is in use ({running} processes running); `./dev down` first",
+            options.data.display()
+        );
+    }
+    install::run_missing()?;
+    let berth = build(options.release)?;
+    fs::create_dir_all(&options.data)
+        .with_context(|| format!("could not make `{}`", options.data.display()))?;
+    let mut state = State::new(&options.data);
+    state.berth = berth;
+    state.save()?;
+    let up = start_all(options, &mut state);
+    if up.is_err() {
+        eprintln!(
+            "`up` failed half way; logs are in {}, `./dev down` removes what was made",
+            options.data.display()
+        );
+    }
+    up
+}
+
+fn start_all(options: &Options, state: &mut State) -> Result<()> {
+    let lab = make_nodes(options, state)?;
+    let members = members(lab.as_ref());
+    let host = lab.as_ref().map(|lab| lab.host_address().to_string());
+    start_server(options, state, host.as_deref())?;
+    let token = make_cluster(state)?;
+    for member in &members {
+        join(options, state, lab.as_ref(), member, host.as_deref(), &token)?;
+    }
+    wait_for_nodes(options, state, members.len())?;
+    for member in &members {
+        step(&format!(
+            "make the sample images in the engine of {}",
+            member.name
+        ));
+        make_images(&member.docker_host)?;
+    }
+    step("deploy the sample shop");
+    let file = place::sample().join("compose.yml");
+    run_berth(
+        state,
+        &["deploy", &file.to_string_lossy(), "--cluster", CLUSTER, "--wait"],
+    )?;
+    // Everything stands: the lab must outlive this process.
+    if let Some(lab) = lab {
+        lab.keep()?;
+    }
+    tell(options, state, &members)
+}
+
+fn build(release: bool) -> Result<PathBuf> {
+    step("build berth");
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--quiet", "-p", "berth"])
+        .current_dir(place::repository());
+    if release {
+        cargo.arg("--release");
+    }
+    crate::process::run(&mut cargo)?;
+    let berth = place::target()
+        .join(if release { "release" } else { "debug" })
+        .join("berth");
+    berth
+        .canonicalize()
+        .with_context(|| format!("the build made no `{}`", berth.display()))
+}
+
+/// Engines: those of a lab, or the one of this machine, started if there is none.
+fn make_nodes(options: &Options, state: &mut State) -> Result<Option<Lab>> {
+    if let Some(nodes) = options.nodes {
+        step(&format!("start {nodes} engines in network namespaces"));
+        let lab = Lab::start_with(&LabOptions {
+            nodes,
+            root: Some(options.data.join("lab")),
+        })?;
+        state.lab = Some(lab.number());
+        state.save()?;
+        return Ok(Some(lab));
+    }
+    state.engines.push(format!("unix://{ENGINE_SOCKET}"));
+    if !engine_answers() {
+        step("start a Docker Engine on this machine");
+        state.firewall = Some(firewall::look());
+        state.save()?;
+        let log = options.data.join("dockerd.log");
+        let mut dockerd = Command::new("dockerd");
+        dockerd.args(["--log-level", "warn", "-H", &format!("unix://{ENGINE_SOCKET}")]);
+        dockerd.arg("--data-root").arg(options.data.join("engine"));
+        dockerd.arg("--exec-root").arg(options.data.join("engine-run"));
+        dockerd.arg("--pidfile").arg(options.data.join("dockerd.pid"));
+        state.started(Background::start("the Docker Engine", dockerd, &log)?)?;
+        wait_until("the Docker Engine answers", ENGINE_PATIENCE, &log, || {
+            Ok(engine_answers())
+        })?;
+    }
+    Ok(None)
+}
+
+fn engine_answers() -> bool {
+    let mut docker = Command::new("docker");
+    docker.args([
+        "-H",
+        &format!("unix://{ENGINE_SOCKET}"),
+        "version",
+        "--format",
+        "{{.Server.Version}}",
+    ]);
+    capture(&mut docker).is_ok()
+}
+
+fn members(lab: Option<&Lab>) -> Vec<Member> {
+    let Some(lab) = lab else {
+        let docker_host = format!("unix://{ENGINE_SOCKET}");
+        return vec![Member {
+            name: "this machine".into(),
+            docker_host,
+            node: None,
+        }];
+    };
+    let member = |node: &Node| Member {
+        name: format!("node-{}", node.number()),
+        docker_host: node.docker_host(),
+        node: Some(node.number()),
+    };
+    lab.nodes().iter().map(member).collect()
+}
+
+fn start_server(options: &Options, state: &mut State, host: Option<&str>) -> Result<()> {
+    step("start berth server");
+    let (data, log) = (options.data.join("server"), options.data.join("server.log"));
+    let mut server = Command::new(&state.berth);
+    server
+        .arg("server")
+        .arg("--data")
+        .arg(&data)
+        .env("BERTH_BUNDLE", place::bundle());
+    if let Some(host) = host {
+        server.args(["--listen", &format!("{host}:{PORT}")]);
+    }
+    let process = Background::start("berth server", server, &log)?;
+    state.client = data.join("client.toml");
+    state.started(process.clone())?;
+    let client = state.client.clone();
+    wait_until("berth server is ready", SERVER_PATIENCE, &log, || {
+        if !process.runs() {
+            bail!(
+                "berth server ended; the end of `{}`:\n{}",
+                log.display(),
+                tail(&log)
+            );
+        }
+        Ok(client.exists())
+    })?;
+    capture(berth(state).args(["status", "--wait-ready"])).map(drop)
+}
+
+/// Makes the cluster; a token to join it.
+fn make_cluster(state: &mut State) -> Result<String> {
+    step(&format!("make the cluster `{CLUSTER}`"));
+    let cluster = capture_json(state, &["cluster", "create", CLUSTER, "-o", "json"])?;
+    state.cluster = cluster.get("id").and_then(|id| id.as_str()).map(str::to_owned);
+    state.save()?;
+    let token = capture_json(
+        state,
+        &[
+            "token",
+            "create",
+            "--cluster",
+            CLUSTER,
+            "--ttl",
+            TOKEN_TTL,
+            "-o",
+            "json",
+        ],
+    )?;
+    let token = token.get("token").and_then(|token| token.as_str());
+    token
+        .map(str::to_owned)
+        .context("`berth token create -o json` printed no field `token`")
+}
+
+fn join(
+    options: &Options,
+    state: &mut State,
+    lab: Option<&Lab>,
+    member: &Member,
+    host: Option<&str>,
+    token: &str,
+) -> Result<()> {
+    step(&format!("join {}", member.name));
+    let number = member.node.unwrap_or(0);
+    let data = options.data.join(format!("agent-{number}"));
+    let log = options.data.join(format!("agent-{number}.log"));
+    let inside = || match member.node.and_then(|number| lab?.nodes().get(number - 1)) {
+        Some(node) => node.command(&state.berth),
+        None => Command::new(&state.berth),
+    };
+    let url = match host {
+        Some(host) => format!("https://{host}:{PORT}"),
+        None => client_url(&state.client)?,
+    };
+    let mut join = inside();
+    join.args([
+        "agent",
+        "join",
+        &url,
+        token,
+        "--docker-host",
+        &member.docker_host,
+        "--data",
+    ])
+    .arg(&data);
+    if member.node.is_some() {
+        join.args(["--name", &member.name]);
+    }
+    capture(&mut join)?;
+    let mut agent = inside();
+    agent.args(["agent", "run", "--data"]).arg(&data);
+    let process = Background::start(&format!("the agent of {}", member.name), agent, &log)?;
+    state.started(process)
+}
+
+fn wait_for_nodes(options: &Options, state: &State, wanted: usize) -> Result<()> {
+    let log = options.data.join("server.log");
+    wait_until("all nodes are ready", NODE_PATIENCE, &log, || {
+        let nodes = capture_json(state, &["node", "ls", "-o", "json"])?;
+        let list = nodes
+            .as_array()
+            .or_else(|| nodes.get("items")?.as_array())
+            .cloned()
+            .unwrap_or_default();
+        Ok(list
+            .iter()
+            .filter(|node| node.get("state").is_some_and(|state| state == "ready"))
+            .count()
+            >= wanted)
+    })
+}
+
+/// Makes the images of the sample in an engine.
+pub(crate) fn make_images(docker_host: &str) -> Result<()> {
+    for sample in image::samples(&place::sample())? {
+        image::import(docker_host, &sample)?;
+    }
+    Ok(())
+}
+
+fn tell(options: &Options, state: &State, members: &[Member]) -> Result<()> {
+    println!();
+    run_berth(state, &["node", "ls"])?;
+    println!();
+    run_berth(state, &["ps"])?;
+    let url = client_url(&state.client)?;
+    println!(
+        "\nThe shop       {}",
+        shop_url(members).unwrap_or_else(|| "see the table above".into())
+    );
+    println!("The API        {url}/docs (its certificate is of our own CA)");
+    println!(
+        "The command    export BERTH_CONFIG={}; alias berth={}",
+        state.client.display(),
+        state.berth.display()
+    );
+    println!("               berth ps, berth events --follow, berth scale shop api 5, berth why api");
+    println!("Logs and data  {}", options.data.display());
+    println!("End            ./dev down");
+    Ok(())
+}
+
+/// Where the shop's page answers: the first engine that publishes its port.
+fn shop_url(members: &[Member]) -> Option<String> {
+    members.iter().find_map(|member| {
+        let mut docker = Command::new("docker");
+        docker.args([
+            "-H",
+            &member.docker_host,
+            "ps",
+            "--filter",
+            "label=com.docker.compose.service=web",
+        ]);
+        let ports = capture(docker.args(["--format", "{{.Ports}}"])).ok()?;
+        // "0.0.0.0:8088->80/tcp, :::8088->80/tcp"
+        let port = ports
+            .split("->")
+            .next()?
+            .rsplit(':')
+            .next()?
+            .trim()
+            .parse::<u16>()
+            .ok()?;
+        let name = match member.node {
+            Some(node) => format!("{} (in node {node})", member.docker_host),
+            None => format!("http://127.0.0.1:{port}/"),
+        };
+        Some(if member.node.is_some() {
+            format!("port {port} of {name}")
+        } else {
+            name
+        })
+    })
+}
+
+/// The client's address of the gateway.
+fn client_url(client: &Path) -> Result<String> {
+    let text =
+        fs::read_to_string(client).with_context(|| format!("could not read `{}`", client.display()))?;
+    let table: toml::Table = text
+        .parse()
+        .with_context(|| format!("`{}` is damaged", client.display()))?;
+    let url = table.get("url").and_then(|url| url.as_str());
+    url.map(str::to_owned)
+        .with_context(|| format!("`{}` has no `url`", client.display()))
+}
+
+/// The `berth` command, talking to the platform that was started.
+pub(crate) fn berth(state: &State) -> Command {
+    let mut command = Command::new(&state.berth);
+    command.env("BERTH_CONFIG", &state.client);
+    command
+}
+
+fn run_berth(state: &State, arguments: &[&str]) -> Result<()> {
+    crate::process::run(berth(state).args(arguments))
+}
+
+fn capture_json(state: &State, arguments: &[&str]) -> Result<serde_json::Value> {
+    let text = capture(berth(state).args(arguments))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("`berth {}` printed no JSON: {text}", arguments.join(" ")))
+}
