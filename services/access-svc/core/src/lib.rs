@@ -1,1 +1,25 @@
-//! Accounts, tokens, credentials, secrets: pure rules, views and plans.
+//! Accounts, tokens, credentials, secrets: pure rules, the view behind them, and who may say what on the bus.
+//!
+//! No IO, clock, randomness or logging. Secret values never enter this crate: only hashes, names and versions.
+
+mod claims;
+mod credential;
+mod decide;
+mod permissions;
+mod refusal;
+mod rows;
+mod secret;
+mod token;
+mod view;
+
+pub use claims::{AccountClaims, Unsigned, UserClaims, account_claims, operator_claims, user_claims};
+pub use credential::{Credential, credential_of};
+pub use decide::{
+    Context, account_stream, bootstrap_claim, credential_stream, decide, join_grant, secret_name,
+    secret_stream, token_stream,
+};
+pub use permissions::{Permissions, SERVICES, agent_inbox, agent_permissions, service_permissions};
+pub use rows::{AllocationRow, CredentialRow, SecretRow, TokenRow};
+pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, secret_of, store};
+pub use token::{Token, constant_time_eq, token_of};
+pub use view::AccessView;

@@ -1,0 +1,70 @@
+//! Rows of the view.
+
+use berth_events::TokenGrant;
+use berth_ids::{ClusterId, NodeId, SecretId, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// The token.
+    pub token_id: TokenId,
+    /// Account that owns it.
+    pub tenant: String,
+    /// What it opens.
+    pub grant: TokenGrant,
+    /// SHA-256 of its secret, hexadecimal.
+    pub hash: String,
+    /// A word for people.
+    pub label: String,
+    /// After this it opens nothing.
+    pub expires_at: Option<Timestamp>,
+    /// When it was minted.
+    pub minted_at: Timestamp,
+    /// Nodes that joined by it.
+    pub uses: BTreeSet<NodeId>,
+    /// It opens nothing any more.
+    pub revoked: bool,
+}
+
+/// A node's bus user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRow {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// Public nkey of its bus user.
+    pub user_key: String,
+    /// Public curve key to which secrets are sealed.
+    pub sealing_key: String,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Which secret versions an allocation of a node's assignment names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllocationRow {
+    /// The node.
+    pub node_id: NodeId,
+    /// Secret versions.
+    pub secrets: BTreeSet<(SecretId, u64)>,
+}
+
+/// A secret's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRow {
+    /// The secret.
+    pub secret_id: SecretId,
+    /// Account that owns the cluster.
+    pub tenant: String,
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// What it belongs to.
+    pub scope: String,
+    /// Newest version.
+    pub version: u64,
+    /// Its values were destroyed.
+    pub destroyed: bool,
+}
