@@ -1,6 +1,7 @@
 //! The commands behind `./dev`: bring the platform up on this machine, take it down, check the code.
 
 mod checks;
+mod client;
 mod doctor;
 mod down;
 mod firewall;

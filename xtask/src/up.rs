@@ -1,7 +1,7 @@
 //! Brings the platform up on this machine, with the sample shop running in it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use berth_lab::{Lab, LabOptions, Node, image};
 
 use crate::process::{Background, capture, step, tail, wait_until};
 use crate::state::State;
-use crate::{firewall, install, place};
+use crate::{client, firewall, install, place};
 
 /// The engine of this machine.
 const ENGINE_SOCKET: &str = "/var/run/docker.sock";
@@ -37,6 +37,8 @@ struct Member {
     docker_host: String,
     /// The lab's node to run in; this machine itself if none.
     node: Option<usize>,
+    /// Where this machine reaches its published ports.
+    address: String,
 }
 
 /// Does all of it; what is made is noted for `down`.
@@ -70,9 +72,9 @@ fn start_all(options: &Options, state: &mut State) -> Result<()> {
     let members = members(lab.as_ref());
     let host = lab.as_ref().map(|lab| lab.host_address().to_string());
     start_server(options, state, host.as_deref())?;
-    let token = make_cluster(state)?;
+    let token = make_cluster(state, members.len())?;
     for member in &members {
-        join(options, state, lab.as_ref(), member, host.as_deref(), &token)?;
+        join(options, state, lab.as_ref(), member, &token)?;
     }
     wait_for_nodes(options, state, members.len())?;
     for member in &members {
@@ -84,10 +86,7 @@ fn start_all(options: &Options, state: &mut State) -> Result<()> {
     }
     step("deploy the sample shop");
     let file = place::sample().join("compose.yml");
-    run_berth(
-        state,
-        &["deploy", &file.to_string_lossy(), "--cluster", CLUSTER, "--wait"],
-    )?;
+    client::run(state, &["deploy", &file.to_string_lossy(), "--wait"])?;
     // Everything stands: the lab must outlive this process.
     if let Some(lab) = lab {
         lab.keep()?;
@@ -163,12 +162,14 @@ fn members(lab: Option<&Lab>) -> Vec<Member> {
             name: "this machine".into(),
             docker_host,
             node: None,
+            address: "127.0.0.1".into(),
         }];
     };
     let member = |node: &Node| Member {
         name: format!("node-{}", node.number()),
         docker_host: node.docker_host(),
         node: Some(node.number()),
+        address: node.address().to_string(),
     };
     lab.nodes().iter().map(member).collect()
 }
@@ -183,7 +184,7 @@ fn start_server(options: &Options, state: &mut State, host: Option<&str>) -> Res
         .arg(&data)
         .env("BERTH_BUNDLE", place::bundle());
     if let Some(host) = host {
-        server.args(["--listen", &format!("{host}:{PORT}")]);
+        server.args(["--advertise", host]);
     }
     let process = Background::start("berth server", server, &log)?;
     state.client = data.join("client.toml");
@@ -199,89 +200,64 @@ fn start_server(options: &Options, state: &mut State, host: Option<&str>) -> Res
         }
         Ok(client.exists())
     })?;
-    capture(berth(state).args(["status", "--wait-ready"])).map(drop)
+    capture(client::berth(state).args(["status", "--wait-ready"])).map(drop)
 }
 
-/// Makes the cluster; a token to join it.
-fn make_cluster(state: &mut State) -> Result<String> {
+/// Makes the cluster; a token with which so many nodes can join it.
+fn make_cluster(state: &mut State, nodes: usize) -> Result<String> {
     step(&format!("make the cluster `{CLUSTER}`"));
-    let cluster = capture_json(state, &["cluster", "create", CLUSTER, "-o", "json"])?;
+    let cluster = client::json(state, &["cluster", "create", CLUSTER])?;
     state.cluster = cluster.get("id").and_then(|id| id.as_str()).map(str::to_owned);
     state.save()?;
-    let token = capture_json(
-        state,
-        &[
-            "token",
-            "create",
-            "--cluster",
-            CLUSTER,
-            "--ttl",
-            TOKEN_TTL,
-            "-o",
-            "json",
-        ],
-    )?;
-    let token = token.get("token").and_then(|token| token.as_str());
-    token
-        .map(str::to_owned)
-        .context("`berth token create -o json` printed no field `token`")
+    let mut token = client::berth(state);
+    token.args([
+        "token",
+        "create",
+        "--join",
+        "--quiet",
+        "--ttl",
+        TOKEN_TTL,
+        "--cluster",
+        CLUSTER,
+    ]);
+    let token = capture(token.args(["--max-uses", &nodes.to_string()]))?;
+    Ok(token.trim().to_owned())
 }
 
-fn join(
-    options: &Options,
-    state: &mut State,
-    lab: Option<&Lab>,
-    member: &Member,
-    host: Option<&str>,
-    token: &str,
-) -> Result<()> {
+/// Joins a member and starts its agent.
+fn join(options: &Options, state: &mut State, lab: Option<&Lab>, member: &Member, token: &str) -> Result<()> {
     step(&format!("join {}", member.name));
     let number = member.node.unwrap_or(0);
     let data = options.data.join(format!("agent-{number}"));
     let log = options.data.join(format!("agent-{number}.log"));
-    let inside = || match member.node.and_then(|number| lab?.nodes().get(number - 1)) {
-        Some(node) => node.command(&state.berth),
-        None => Command::new(&state.berth),
+    let agent = |verb: &str| {
+        let mut command = match member.node.and_then(|number| lab?.nodes().get(number - 1)) {
+            Some(node) => node.command(&state.berth),
+            None => Command::new(&state.berth),
+        };
+        command
+            .args(["agent", verb, "--docker-host", &member.docker_host, "--data"])
+            .arg(&data);
+        command
     };
-    let url = match host {
-        Some(host) => format!("https://{host}:{PORT}"),
-        None => client_url(&state.client)?,
-    };
-    let mut join = inside();
-    join.args([
-        "agent",
-        "join",
-        &url,
-        token,
-        "--docker-host",
-        &member.docker_host,
-        "--data",
-    ])
-    .arg(&data);
+    let host = lab.map_or_else(|| "127.0.0.1".to_owned(), |lab| lab.host_address().to_string());
+    let mut join = agent("join");
+    join.arg("--no-run");
     if member.node.is_some() {
         join.args(["--name", &member.name]);
     }
-    capture(&mut join)?;
-    let mut agent = inside();
-    agent.args(["agent", "run", "--data"]).arg(&data);
-    let process = Background::start(&format!("the agent of {}", member.name), agent, &log)?;
+    capture(join.args([&format!("https://{host}:{PORT}"), token]))?;
+    let process = Background::start(&format!("the agent of {}", member.name), agent("run"), &log)?;
     state.started(process)
 }
 
 fn wait_for_nodes(options: &Options, state: &State, wanted: usize) -> Result<()> {
     let log = options.data.join("server.log");
     wait_until("all nodes are ready", NODE_PATIENCE, &log, || {
-        let nodes = capture_json(state, &["node", "ls", "-o", "json"])?;
-        let list = nodes
-            .as_array()
-            .or_else(|| nodes.get("items")?.as_array())
-            .cloned()
-            .unwrap_or_default();
-        Ok(list
-            .iter()
-            .filter(|node| node.get("state").is_some_and(|state| state == "ready"))
-            .count()
-            >= wanted)
+        let nodes = client::json(state, &["node", "ls"])?;
+        let list = nodes.as_array().or_else(|| nodes.get("items")?.as_array());
+        let ready = |node: &&serde_json::Value| node.get("status").is_some_and(|status| status == "ready");
+        Ok(list.is_some_and(|list| list.iter().filter(ready).count() >= wanted))
     })
 }
 
@@ -295,33 +271,31 @@ pub(crate) fn make_images(docker_host: &str) -> Result<()> {
 
 fn tell(options: &Options, state: &State, members: &[Member]) -> Result<()> {
     println!();
-    run_berth(state, &["node", "ls"])?;
+    client::run(state, &["node", "ls"])?;
     println!();
-    run_berth(state, &["ps"])?;
-    let url = client_url(&state.client)?;
+    client::run(state, &["ps"])?;
+    let url = client::url(&state.client)?;
+    let shop = members.iter().find_map(Member::shop);
     println!(
         "\nThe shop       {}",
-        shop_url(members).unwrap_or_else(|| "see the table above".into())
+        shop.unwrap_or_else(|| "see the table above".into())
     );
-    println!("The API        {url}/docs (its certificate is of our own CA)");
-    println!(
-        "The command    export BERTH_CONFIG={}; alias berth={}",
-        state.client.display(),
-        state.berth.display()
-    );
-    println!("               berth ps, berth events --follow, berth scale shop api 5, berth why api");
+    println!("The API        {url}/docs");
+    println!("The command    export BERTH_CONFIG={}", state.client.display());
+    println!("               alias berth={}", state.berth.display());
+    println!("               berth ps; berth events --follow; berth scale shop api 5; berth why shop api");
     println!("Logs and data  {}", options.data.display());
     println!("End            ./dev down");
     Ok(())
 }
 
-/// Where the shop's page answers: the first engine that publishes its port.
-fn shop_url(members: &[Member]) -> Option<String> {
-    members.iter().find_map(|member| {
+impl Member {
+    /// Where the shop's page answers, if it runs on this member.
+    fn shop(&self) -> Option<String> {
         let mut docker = Command::new("docker");
         docker.args([
             "-H",
-            &member.docker_host,
+            &self.docker_host,
             "ps",
             "--filter",
             "label=com.docker.compose.service=web",
@@ -336,43 +310,6 @@ fn shop_url(members: &[Member]) -> Option<String> {
             .trim()
             .parse::<u16>()
             .ok()?;
-        let name = match member.node {
-            Some(node) => format!("{} (in node {node})", member.docker_host),
-            None => format!("http://127.0.0.1:{port}/"),
-        };
-        Some(if member.node.is_some() {
-            format!("port {port} of {name}")
-        } else {
-            name
-        })
-    })
-}
-
-/// The client's address of the gateway.
-fn client_url(client: &Path) -> Result<String> {
-    let text =
-        fs::read_to_string(client).with_context(|| format!("could not read `{}`", client.display()))?;
-    let table: toml::Table = text
-        .parse()
-        .with_context(|| format!("`{}` is damaged", client.display()))?;
-    let url = table.get("url").and_then(|url| url.as_str());
-    url.map(str::to_owned)
-        .with_context(|| format!("`{}` has no `url`", client.display()))
-}
-
-/// The `berth` command, talking to the platform that was started.
-pub(crate) fn berth(state: &State) -> Command {
-    let mut command = Command::new(&state.berth);
-    command.env("BERTH_CONFIG", &state.client);
-    command
-}
-
-fn run_berth(state: &State, arguments: &[&str]) -> Result<()> {
-    crate::process::run(berth(state).args(arguments))
-}
-
-fn capture_json(state: &State, arguments: &[&str]) -> Result<serde_json::Value> {
-    let text = capture(berth(state).args(arguments))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("`berth {}` printed no JSON: {text}", arguments.join(" ")))
+        Some(format!("http://{}:{port}/", self.address))
+    }
 }
