@@ -70,22 +70,7 @@ pub(crate) fn read(
         );
         return out;
     }
-    let declared: Vec<&str> = out.spec.volumes.keys().map(String::as_str).collect();
-    let scope = Scope {
-        services: entries.iter().map(|entry| entry.key).collect(),
-        volumes: mounts::Volumes {
-            declared: &declared,
-            project_directory,
-        },
-        networks: &out.spec.networks,
-        environment: sources,
-    };
-    for entry in &entries {
-        check_name(cx, entry, "service");
-        let (spec, public) = service::read(cx, entry, &scope);
-        out.spec.services.insert(entry.key.to_owned(), spec);
-        out.public.insert(entry.key.to_owned(), public);
-    }
+    read_services(cx, &entries, sources, project_directory, &mut out);
     let uses_default = out
         .spec
         .services
@@ -100,6 +85,31 @@ pub(crate) fn read(
     check_cycles(cx, &services, &out.spec);
     warn_across_nodes(cx, &services, &out.spec);
     out
+}
+
+fn read_services(
+    cx: &Cx,
+    entries: &[Item<'_>],
+    sources: environment::Sources<'_>,
+    project_directory: Option<&str>,
+    out: &mut Application,
+) {
+    let declared: Vec<&str> = out.spec.volumes.keys().map(String::as_str).collect();
+    let scope = Scope {
+        services: entries.iter().map(|entry| entry.key).collect(),
+        volumes: mounts::Volumes {
+            declared: &declared,
+            project_directory,
+        },
+        networks: &out.spec.networks,
+        environment: sources,
+    };
+    for entry in entries {
+        check_name(cx, entry, "service");
+        let (spec, public) = service::read(cx, entry, &scope);
+        out.spec.services.insert(entry.key.to_owned(), spec);
+        out.public.insert(entry.key.to_owned(), public);
+    }
 }
 
 /// Versions 2 and 3 and files without a version are read; version 1 has no `services:`.

@@ -4,13 +4,18 @@
 use crate::{
     diagnostic::{Diagnostic, Severity},
     limits::{MAX_DIAGNOSTICS, MAX_SNIPPET_CHARS},
-    tree::{Kind, Node, Place},
+    place::Place,
+    suggest,
+    tree::{Entry, Kind, Node},
 };
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
     collections::BTreeMap,
 };
+
+/// Keys besides `environment` whose values no snippet shows.
+const SECRET_KEYS: [&str; 3] = ["build", "configs", "secrets"];
 
 /// The text of the file, line by line, with the columns from which a line holds an environment value.
 #[derive(Debug, Clone, Default)]
@@ -29,33 +34,51 @@ impl Source {
         }
     }
 
-    /// Leaves the values of every `environment:` and every build argument out of snippets.
-    pub(crate) fn hide_environment(&mut self, root: &Node) {
-        let Some(Kind::Map(services)) = root.get("services").map(|node| &node.kind) else {
-            return;
+    /// Leaves out of snippets what may be secret: every value of an `environment:` (also of a misspelt one)
+    /// and of the keys that hold arguments and contents.
+    pub(crate) fn hide_secrets(&mut self, root: &Node) {
+        let top = root
+            .entries()
+            .iter()
+            .filter(|entry| SECRET_KEYS.contains(&entry.key.as_str()));
+        let services = root.get("services").map(Node::entries).unwrap_or_default();
+        let secret = |entry: &&Entry| {
+            SECRET_KEYS.contains(&entry.key.as_str())
+                || suggest::nearest(&entry.key, std::iter::once("environment")).is_some()
         };
-        for service in services {
-            if let Some(environment) = service.value.get("environment") {
-                self.hide(environment);
-            }
+        let within = services
+            .iter()
+            .flat_map(|service| service.value.entries())
+            .filter(secret);
+        for entry in top.chain(within) {
+            self.hide(&entry.value);
         }
     }
 
     fn hide(&mut self, node: &Node) {
         match &node.kind {
             Kind::Null => {}
-            Kind::Scalar { .. } => {
-                let first = self.line(node.at.line);
-                let skipped = usize::try_from(node.at.column.saturating_sub(1)).unwrap_or(0);
-                let equals = first.chars().skip(skipped).position(|c| c == '=').unwrap_or(0);
-                let from = node.at.column + u32::try_from(equals).unwrap_or(0);
-                self.hide_from(node.at.line, from);
-                for line in node.at.line + 1..=node.at.end_line {
-                    self.hide_from(line, 1);
+            Kind::Scalar { .. } => self.hide_scalar(node.at, 0),
+            Kind::List(items) => {
+                for item in items {
+                    match &item.kind {
+                        // The name before `=` may be seen; a quote before it moves it by one.
+                        Kind::Scalar { text, .. } => {
+                            let name = text.split_once('=').map_or(0, |(name, _)| name.chars().count());
+                            self.hide_scalar(item.at, u32::try_from(name).unwrap_or(0));
+                        }
+                        Kind::Null | Kind::List(_) | Kind::Map(_) => self.hide(item),
+                    }
                 }
             }
-            Kind::List(items) => items.iter().for_each(|item| self.hide(item)),
             Kind::Map(entries) => entries.iter().for_each(|entry| self.hide(&entry.value)),
+        }
+    }
+
+    fn hide_scalar(&mut self, at: Place, shown: u32) {
+        self.hide_from(at.line, at.column + shown);
+        for line in at.line + 1..=at.end_line {
+            self.hide_from(line, 1);
         }
     }
 

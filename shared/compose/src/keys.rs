@@ -23,7 +23,7 @@ impl Cx {
                 continue;
             }
             if let Some((_, cure)) = keys.unsupported.iter().find(|(name, _)| *name == key) {
-                let message = format!("`{key}` has no effect in this release");
+                let message = format!("`{key}` has no effect");
                 self.warn(&entry, "compose.unsupported_key", message, *cure);
             } else if !key.starts_with("x-") || key.starts_with("x-berth") {
                 self.unknown(&entry, keys);
@@ -57,6 +57,7 @@ impl Cx {
 }
 
 const LATER: &str = "it comes with a later release";
+const IN_DEPLOY: &str = "write it under `deploy`";
 const BUILD: &str = "build and push the image first, and name it under `image`";
 
 pub(crate) const TOP: Keys = Keys {
@@ -126,6 +127,12 @@ pub(crate) const SERVICE: Keys = Keys {
         "x-berth-strategy",
     ],
     unsupported: &[
+        ("replicas", IN_DEPLOY),
+        ("mode", IN_DEPLOY),
+        ("placement", IN_DEPLOY),
+        ("resources", IN_DEPLOY),
+        ("restart_policy", IN_DEPLOY),
+        ("net", "write it as `network_mode`"),
         (
             "container_name",
             "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",

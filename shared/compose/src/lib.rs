@@ -18,6 +18,7 @@ mod labels;
 pub mod limits;
 mod mounts;
 mod networks;
+mod place;
 mod policy;
 mod ports;
 mod render;
@@ -39,11 +40,12 @@ pub use render::render;
 
 use berth_events::spec::ApplicationSpec;
 use cx::{Cx, Item, Source};
+use place::Place;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
 };
-use tree::{Node, Place};
+use tree::Node;
 use variables::Variables;
 
 /// Everything that the meaning of a file depends on.
@@ -243,7 +245,7 @@ fn all(cx: &Cx) -> Vec<Diagnostic> {
 fn tree(cx: &mut Cx, text: &str, variables: &Variables<'_>) -> Option<Node> {
     let (root, faults) = tree::read(text);
     if let Some(root) = &root {
-        cx.source.hide_environment(root);
+        cx.source.hide_secrets(root);
     }
     let broken = root.is_none() && faults.is_empty();
     for fault in faults {

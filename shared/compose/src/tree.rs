@@ -3,18 +3,12 @@
 //! Scalars stay text: what a text means is decided where it is used, so that `on`, `22:22`, `0644` or
 //! `1.10` are never changed on the way (YAML 1.1's traps).
 
-use crate::limits::{MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES};
+use crate::{
+    limits::{MAX_DEPTH, MAX_EXPANDED_BYTES, MAX_NODES},
+    place::{Fault, Place, place, syntax},
+};
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A place in the file, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Place {
-    pub line: u32,
-    pub column: u32,
-    /// Last line of the value.
-    pub end_line: u32,
-}
 
 /// A value and where it is written.
 #[derive(Debug, Clone)]
@@ -46,26 +40,6 @@ pub(crate) struct Entry {
     pub value: Node,
 }
 
-/// Why a text is no tree.
-#[derive(Debug, Clone)]
-pub(crate) struct Fault {
-    pub code: &'static str,
-    pub message: String,
-    pub cure: String,
-    pub at: Place,
-}
-
-impl Fault {
-    fn new(code: &'static str, at: Place, message: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            cure: cure.into(),
-            at,
-        }
-    }
-}
-
 impl Node {
     fn leaf(kind: Kind, at: Place) -> Self {
         let bytes = match &kind {
@@ -80,12 +54,20 @@ impl Node {
         }
     }
 
-    /// The value of a key, if this is a mapping that has it.
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    /// The entries of a mapping; none of anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
         match &self.kind {
-            Kind::Map(entries) => entries.iter().find(|e| e.key == key).map(|e| &e.value),
-            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => None,
+            Kind::Map(entries) => entries,
+            Kind::Null | Kind::Scalar { .. } | Kind::List(_) => &[],
         }
+    }
+
+    /// The value of a key, if this is a mapping that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 }
 
@@ -122,21 +104,7 @@ impl<'t> Reader<'t> {
                 None => return Ok((Event::StreamEnd, Span::default())),
                 Some(Ok((Event::Comment(..), _))) => {}
                 Some(Ok(event)) => return Ok(event),
-                Some(Err(error)) => {
-                    let mark = error.marker();
-                    let at = Place {
-                        line: number(mark.line()),
-                        column: number(mark.col()) + 1,
-                        end_line: number(mark.line()),
-                    };
-                    let cure = "check indentation, quotes and colons around this place; tabs cannot indent";
-                    return Err(Fault::new(
-                        "compose.yaml",
-                        at,
-                        format!("not YAML: {}", error.info()),
-                        cure,
-                    ));
-                }
+                Some(Err(error)) => return Err(syntax(&error)),
             }
         }
     }
@@ -375,16 +343,4 @@ fn unless_reset(reset: bool, node: Node) -> Node {
     } else {
         node
     }
-}
-
-fn place(span: &Span) -> Place {
-    Place {
-        line: number(span.start.line()),
-        column: number(span.start.col()) + 1,
-        end_line: number(span.end.line()),
-    }
-}
-
-fn number(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }

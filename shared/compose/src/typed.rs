@@ -11,7 +11,13 @@ const TYPE: &str = "compose.type";
 
 impl Cx {
     fn wrong_type(&self, item: &Item<'_>, wanted: &str, cure: &str) {
-        let message = format!("{} must be {wanted}, and is {}", named(item), item.what());
+        let secret = item.key == "environment" && item.raw().is_some();
+        let what = if secret {
+            "one text".to_owned()
+        } else {
+            item.what()
+        };
+        let message = format!("{} must be {wanted}, and is {what}", named(item));
         self.error(item, TYPE, message, cure);
     }
 

@@ -6,7 +6,8 @@ use crate::{
     dotenv,
     interpolate::interpolate,
     limits::MAX_EXPANDED_BYTES,
-    tree::{Kind, Node, Place},
+    place::Place,
+    tree::{Kind, Node},
 };
 use std::{
     borrow::Cow,

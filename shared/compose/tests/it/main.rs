@@ -1,0 +1,14 @@
+//! Compose files as users write them: what they mean, and what is said of their faults.
+
+mod common;
+mod faults;
+mod faults_values;
+mod interpolation;
+mod limits;
+mod policy;
+mod reading;
+mod reading_containers;
+mod robustness;
+mod roundtrip;
+mod specs;
+mod warnings;
