@@ -1,0 +1,132 @@
+//! The aggregate `application/<id>`: what may be done to an application.
+//!
+//! The file wins: a deploy sets every count to what the file says, also one that `scale` had changed
+//! (Compose does the same). A deploy that changes nothing records nothing.
+
+mod decide;
+mod deploy;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use deploy::{Deployed, NameState, application_name_stream, deploy_appends};
+pub use validate::validate;
+
+use berth_events::{
+    ApplicationEvent, Rejection, RemoveRequested, SchedulerCommand,
+    spec::{ApplicationSpec, ServiceMode},
+};
+use berth_eventsourcing::Aggregate;
+use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId};
+
+/// Rules of one application.
+#[derive(Debug, Clone, Copy)]
+pub struct ApplicationAggregate;
+
+/// What the events of an application add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Application {
+    /// Events folded: the version of the stream.
+    pub version: u64,
+    /// Who it is; absent: nothing has been created.
+    pub identity: Option<Identity>,
+    /// The release that is live or going live.
+    pub release: Option<Release>,
+    /// What it should be, with the counts of `scale`.
+    pub spec: ApplicationSpec,
+    /// All containers are stopped on purpose.
+    pub stopped: bool,
+    /// It is going.
+    pub removing: Option<RemoveRequested>,
+    /// It is gone.
+    pub removed: bool,
+}
+
+/// Who an application is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Id.
+    pub application_id: ApplicationId,
+    /// Cluster.
+    pub cluster_id: ClusterId,
+    /// Name.
+    pub name: Name,
+}
+
+/// A release of an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// Id.
+    pub release_id: ReleaseId,
+    /// Number, from 1.
+    pub number: u32,
+    /// It has reached its end.
+    pub settled: bool,
+}
+
+/// What is asked of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApplicationCommand {
+    /// Asked from outside.
+    Asked(SchedulerCommand),
+    /// The reconciler saw that every container of the release runs.
+    SettleRelease {
+        /// The release.
+        release_id: ReleaseId,
+    },
+    /// The reconciler saw that nothing of it is left.
+    FinishRemove,
+}
+
+impl Aggregate for ApplicationAggregate {
+    type State = Application;
+    type Command = ApplicationCommand;
+    type Event = ApplicationEvent;
+    type Error = Rejection;
+
+    fn decide(state: &Application, command: &ApplicationCommand) -> Result<Vec<ApplicationEvent>, Rejection> {
+        decide::decide(state, command)
+    }
+
+    fn evolve(mut state: Application, event: &ApplicationEvent) -> Application {
+        state.version += 1;
+        match event {
+            ApplicationEvent::Created(created) => {
+                state.identity = Some(Identity {
+                    application_id: created.application_id,
+                    cluster_id: created.cluster_id,
+                    name: created.name.clone(),
+                });
+            }
+            ApplicationEvent::ReleaseStarted(started) => {
+                state.release = Some(Release {
+                    release_id: started.release_id,
+                    number: started.number,
+                    settled: false,
+                });
+                state.spec = started.spec.clone();
+            }
+            ApplicationEvent::ReleaseSettled(settled) => {
+                if let Some(release) = &mut state.release
+                    && release.release_id == settled.release_id
+                {
+                    release.settled = true;
+                }
+            }
+            ApplicationEvent::Scaled(scaled) => {
+                if let Some(service) = state.spec.services.get_mut(&scaled.service) {
+                    service.mode = ServiceMode::Replicated {
+                        replicas: scaled.replicas,
+                    };
+                }
+            }
+            ApplicationEvent::Stopped(_) => state.stopped = true,
+            ApplicationEvent::Started(_) => state.stopped = false,
+            ApplicationEvent::RemoveRequested(requested) => state.removing = Some(requested.clone()),
+            ApplicationEvent::Removed(_) => state.removed = true,
+            ApplicationEvent::RestartRequested(_) | ApplicationEvent::VolumeAbandoned(_) => {}
+        }
+        state
+    }
+}

@@ -1,0 +1,41 @@
+//! Every limit and waiting time of this crate, named once.
+
+use std::time::Duration;
+
+/// The most containers of one service.
+pub const MAX_REPLICAS: u32 = 10_000;
+/// The most services of one application.
+pub const MAX_SERVICES: usize = 500;
+/// The longest name of a service, in characters.
+pub const MAX_SERVICE_NAME_CHARS: usize = 63;
+/// The largest application, encoded, in bytes: it must fit into an event with room for the rest.
+pub const MAX_SPEC_BYTES: usize = 192 * 1024;
+
+/// The most containers placed or stopped in one change of a node; the rest follows in the next.
+pub const MAX_ORDERS_PER_CHANGE: usize = 200;
+/// The largest change of one node, encoded, in bytes; leaves room below the log's limit for an event.
+pub const MAX_CHANGE_BYTES: usize = 240 * 1024;
+/// The most events of one plan; leaves room below the log's limit for an append.
+pub const MAX_PLAN_EVENTS: usize = 500;
+/// The largest plan, encoded, in bytes; leaves room below the log's limit for an append.
+pub const MAX_PLAN_BYTES: usize = 700 * 1024;
+
+/// Wait before the first new attempt after a container failed for good on its node.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest such wait.
+pub const BACKOFF_LIMIT: Duration = Duration::from_secs(60);
+/// A container that ran this long has not failed in a row with the one before.
+pub const STABLE_AFTER: Duration = Duration::from_secs(300);
+/// For how long a failure on a node makes the node a bad choice for the slot.
+pub const FAILURE_MEMORY: Duration = Duration::from_secs(600);
+/// The most failures remembered of one slot.
+pub const MAX_FAILURES: usize = 16;
+
+/// The most nodes named in one refusal.
+pub const MAX_EXAMPLES: usize = 20;
+/// The most journals remembered of one node, so that a late report of an old one is known.
+pub const MAX_PAST_JOURNALS: usize = 16;
+/// The longest message kept from an engine, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
+/// The most memory of a compiled pattern, in bytes.
+pub const MAX_PATTERN_BYTES: usize = 64 * 1024;

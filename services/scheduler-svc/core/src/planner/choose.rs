@@ -1,0 +1,254 @@
+//! Chooses a node: filters first, then the highest score; ties go to fewer containers, then to the name.
+
+use super::{
+    filters,
+    rejection::{Filter, Refused},
+    request::Request,
+    world::{Site, World},
+};
+use crate::{
+    limits::FAILURE_MEMORY,
+    view::{Home, SlotRow},
+};
+use berth_events::{
+    PlacementReason,
+    spec::{ReschedulePolicy, Strategy},
+};
+use berth_ids::Timestamp;
+use std::collections::BTreeMap;
+
+/// Thousandths that an image already on the node is worth beside the share of free room.
+const IMAGE_BONUS: i64 = 150;
+/// Parts of a score.
+const PARTS: usize = 7;
+
+/// Parts compared one after the other; higher is better.
+type Score = [i64; PARTS];
+
+/// A node for a slot.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) site: usize,
+    pub(super) why: PlacementReason,
+}
+
+/// What is asked for one slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) slot: u32,
+    pub(super) state: Option<&'a SlotRow>,
+    /// Only this site (global services).
+    pub(super) only: Option<usize>,
+    /// Not this site (the one it is to leave).
+    pub(super) except: Option<usize>,
+    pub(super) now: Timestamp,
+}
+
+/// The home that holds a slot, if one does.
+pub(super) fn binding_home<'a>(
+    world: &World<'_>,
+    request: &Request<'_>,
+    state: Option<&'a SlotRow>,
+) -> Option<&'a Home> {
+    let home = state?.home.as_ref()?;
+    let used = request
+        .local_volumes
+        .iter()
+        .any(|volume| home.volumes.contains(*volume));
+    let left_behind =
+        request.spec.reschedule == ReschedulePolicy::OnNodeFailure && world.is_lost(home.node_id);
+    (used && !left_behind).then_some(home)
+}
+
+/// The best site, or each site with its reason.
+pub(super) fn choose(
+    world: &World<'_>,
+    request: &Request<'_>,
+    ask: &Ask<'_>,
+) -> Result<Choice, Vec<(usize, Refused)>> {
+    let home = binding_home(world, request, ask.state);
+    let mut best: Option<(Score, usize)> = None;
+    let mut candidates = 0;
+    let mut refused = [0_u32; Filter::ALL.len()];
+    for (at, site) in world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at)) {
+        if let Some(filter) = refusing_filter(site, at, request, home, ask.slot) {
+            refused[filter as usize] += 1;
+            continue;
+        }
+        candidates += 1;
+        let score = score(site, at, request, ask);
+        let better = best.as_ref().is_none_or(|(found, other)| {
+            let fewer = site.residents.len() < world.sites[*other].residents.len();
+            score > *found || (score == *found && fewer)
+        });
+        if better {
+            best = Some((score, at));
+        }
+    }
+    match best {
+        Some((score, site)) => Ok(Choice {
+            site,
+            why: PlacementReason {
+                cause: String::new(),
+                candidates,
+                refused: counted(&refused),
+                score: named(&score, request),
+            },
+        }),
+        None => Err(reasons(world, request, ask, home)),
+    }
+}
+
+fn asked(ask: &Ask<'_>, at: usize) -> bool {
+    ask.only.is_none_or(|only| only == at) && ask.except != Some(at)
+}
+
+fn refusing_filter(
+    site: &Site<'_>,
+    at: usize,
+    request: &Request<'_>,
+    home: Option<&Home>,
+    slot: u32,
+) -> Option<Filter> {
+    if let Some(home) = home
+        && home.node_id != site.row.node_id
+    {
+        return Some(Filter::Volume);
+    }
+    if let Some(refused) = &request.fixed[at] {
+        return Some(refused.filter());
+    }
+    filters::volume(site, request, home)
+        .and_then(|()| filters::dynamic(site, request, slot))
+        .err()
+        .map(|refused| refused.filter())
+}
+
+fn reasons(
+    world: &World<'_>,
+    request: &Request<'_>,
+    ask: &Ask<'_>,
+    home: Option<&Home>,
+) -> Vec<(usize, Refused)> {
+    let sites = world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at));
+    sites
+        .filter_map(|(at, site)| {
+            let elsewhere = home.is_some_and(|home| home.node_id != site.row.node_id);
+            let fixed = request.fixed[at].clone().filter(|_| !elsewhere);
+            let refused = fixed.or_else(|| {
+                filters::volume(site, request, home)
+                    .and_then(|()| filters::dynamic(site, request, ask.slot))
+                    .err()
+            });
+            refused.map(|refused| (at, refused))
+        })
+        .collect()
+}
+
+fn score(site: &Site<'_>, at: usize, request: &Request<'_>, ask: &Ask<'_>) -> Score {
+    let failures = -recent_failures(site, ask);
+    let preferred = request.preferred[at] + filters::soft_affinities_held(site, request);
+    let spread = |level: usize| {
+        request
+            .levels
+            .get(level)
+            .map_or(0, |level| -i64::from(level.count(at)))
+    };
+    let own = site
+        .services
+        .get(&(request.application.application_id, request.name))
+        .copied()
+        .unwrap_or(0);
+    let (zone, second, third, node) = (spread(0), spread(1), spread(2), -i64::from(own));
+    let image = request.spec.container.image.as_str();
+    let bonus = if site.images.contains(image) {
+        IMAGE_BONUS
+    } else {
+        0
+    };
+    match request.strategy {
+        Strategy::Spread => {
+            let room = 1000 - used_share(site, request) + bonus;
+            [failures, preferred, zone, second, third, node, room]
+        }
+        Strategy::Binpack => {
+            let room = used_share(site, request) + bonus;
+            [failures, preferred, room, zone, second, third, node]
+        }
+    }
+}
+
+fn recent_failures(site: &Site<'_>, ask: &Ask<'_>) -> i64 {
+    let failures = ask
+        .state
+        .map(|state| state.failures.as_slice())
+        .unwrap_or_default();
+    let recent = failures
+        .iter()
+        .filter(|failure| failure.node_id == site.row.node_id && ask.now.since(failure.at) < FAILURE_MEMORY);
+    i64::try_from(recent.count()).unwrap_or(i64::MAX)
+}
+
+/// Thousandths of the node that would be reserved, the mean of processor time and memory.
+fn used_share(site: &Site<'_>, request: &Request<'_>) -> i64 {
+    let resources = request.spec.container.resources;
+    let share = |used: u64, more: u64, total: u64| {
+        let after = u128::from(used) + u128::from(more);
+        let thousandths = (after * 1000)
+            .checked_div(u128::from(total))
+            .unwrap_or(0)
+            .min(1000);
+        i64::try_from(thousandths).unwrap_or(1000)
+    };
+    let facts = &site.row.facts;
+    let cpu = share(site.cpu_used, resources.cpu_reserved_millis, facts.cpu_millis);
+    let memory = share(
+        site.memory_used,
+        resources.memory_reserved_bytes,
+        facts.memory_bytes,
+    );
+    i64::midpoint(cpu, memory)
+}
+
+fn counted(refused: &[u32]) -> BTreeMap<String, u32> {
+    Filter::ALL
+        .iter()
+        .zip(refused)
+        .filter(|(_, count)| **count > 0)
+        .map(|(filter, count)| (filter.as_str().to_owned(), *count))
+        .collect()
+}
+
+fn named(score: &Score, request: &Request<'_>) -> BTreeMap<String, i64> {
+    let label = |level: usize| {
+        request
+            .levels
+            .get(level)
+            .map(|level| format!("spread {}", level.label))
+    };
+    let spread = [label(0), label(1), label(2)];
+    let text = |name: &str| vec![Some(name.to_owned())];
+    let names: Vec<Option<String>> = match request.strategy {
+        Strategy::Spread => [
+            text("failures"),
+            text("preference"),
+            spread.to_vec(),
+            text("spread node"),
+            text("room"),
+        ]
+        .concat(),
+        Strategy::Binpack => [
+            text("failures"),
+            text("preference"),
+            text("packing"),
+            spread.to_vec(),
+            text("spread node"),
+        ]
+        .concat(),
+    };
+    names
+        .into_iter()
+        .zip(score)
+        .filter_map(|(name, value)| name.map(|name| (name, *value)))
+        .collect()
+}

@@ -1,0 +1,239 @@
+//! Plans a cluster: which containers run where, and a reason for each that does not.
+//!
+//! A plan is plain data and valid alone; whoever appends it plans again until the plan is empty. The same
+//! view, moment and ids give the same plan, and planning after a plan's own events gives an empty one
+//! (commands to cluster-svc aside: its answer is its own event).
+//!
+//! A replacement is stop first: the old container ends, then its slot is placed anew. At most half of a
+//! service's containers (at least one) are out for changes, restarts and drains at a time.
+
+mod block;
+mod choose;
+mod filters;
+mod orders;
+mod pattern;
+mod plan;
+mod rejection;
+mod removal;
+mod request;
+mod service;
+mod slots;
+mod world;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use pattern::Pattern;
+pub use plan::{Plan, Settle};
+pub use rejection::Filter;
+
+use crate::view::{ApplicationRow, Availability, ClusterRow, SchedulerView};
+use berth_events::{PlacementBlocked, StopReason, spec::Operator};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
+use orders::Orders;
+use std::collections::{BTreeMap, BTreeSet};
+use world::World;
+
+/// Plans a cluster. Ids of new allocations come from `ids`.
+pub fn plan(
+    view: &SchedulerView,
+    cluster: ClusterId,
+    now: Timestamp,
+    ids: &mut dyn FnMut() -> AllocationId,
+) -> Plan {
+    let Some(row) = view.cluster(cluster) else {
+        return Plan::empty(cluster);
+    };
+    let mut planner = Planner {
+        view,
+        cluster: row,
+        now,
+        world: World::new(view, cluster),
+        ids,
+        orders: Orders::default(),
+        blocked: Vec::new(),
+        settle: Vec::new(),
+        chosen: BTreeSet::new(),
+        concerned: BTreeSet::new(),
+        wake_at: None,
+    };
+    for application in view.applications_of(cluster) {
+        planner.application(application);
+    }
+    planner.sites();
+    planner.finish()
+}
+
+/// A plan in the making.
+struct Planner<'a, 'i> {
+    view: &'a SchedulerView,
+    cluster: &'a ClusterRow,
+    now: Timestamp,
+    world: World<'a>,
+    ids: &'i mut dyn FnMut() -> AllocationId,
+    orders: Orders<'a>,
+    blocked: Vec<PlacementBlocked>,
+    settle: Vec<Settle>,
+    /// Nodes that got a container: the plan rests on what is known of them.
+    chosen: BTreeSet<NodeId>,
+    /// Applications that the plan changes something for.
+    concerned: BTreeSet<ApplicationId>,
+    wake_at: Option<Timestamp>,
+}
+
+impl<'a> Planner<'a, '_> {
+    fn application(&mut self, application: &'a ApplicationRow) {
+        let id = application.application_id;
+        if self.cluster.deleting == Some(true) && application.removing.is_none() {
+            self.settle.push(Settle::RemoveRequested {
+                application_id: id,
+                version: application.version,
+            });
+            return;
+        }
+        let mut settled = true;
+        for name in in_order(application) {
+            if let Some(spec) = application.spec.services.get(name) {
+                settled &= self.service(application, name, spec);
+            }
+        }
+        let gone: Vec<&str> = self
+            .view
+            .index
+            .services(id)
+            .filter(|name| !application.spec.services.contains_key(*name))
+            .collect();
+        for name in gone {
+            self.withdraw(application, name);
+        }
+        if application.removing.is_some() {
+            self.remove(application);
+        } else if settled && !application.stopped && !application.settled && application.release_number > 0 {
+            self.settle.push(Settle::Release {
+                application_id: id,
+                release_id: application.release_id,
+                version: application.version,
+            });
+        }
+    }
+
+    /// A service that is no longer in the file: all its containers go.
+    fn withdraw(&mut self, application: &'a ApplicationRow, name: &'a str) {
+        let reason = unwanted_reason(application);
+        for row in self.view.allocations_of(application.application_id, name) {
+            self.dismiss(row, reason);
+        }
+    }
+
+    /// What concerns nodes rather than services: leftovers of lost times, and drains that have ended.
+    fn sites(&mut self) {
+        for at in 0..self.world.sites.len() {
+            let node = self.world.sites[at].row;
+            if node.lost {
+                continue;
+            }
+            for row in self.view.allocations_on(node.node_id) {
+                let orphan = self.view.application(row.application_id).is_none();
+                if row.stop.is_none() && (orphan || row.phase == crate::allocation::Phase::Lost) {
+                    let reason = if orphan {
+                        StopReason::ApplicationRemoved
+                    } else {
+                        StopReason::Replaced
+                    };
+                    self.order_stop(row, reason);
+                }
+            }
+            if let Availability::Draining {
+                deadline_at,
+                force,
+                position,
+            } = node.availability
+            {
+                self.drain(at, deadline_at, force, position);
+            }
+        }
+    }
+
+    fn drain(&mut self, at: usize, deadline_at: Timestamp, force: bool, position: u64) {
+        let node_id = self.world.sites[at].row.node_id;
+        let live = || {
+            self.view
+                .allocations_on(node_id)
+                .filter(|row| self.world.phase(row).is_live())
+        };
+        let left = live().count();
+        let movable = live().filter(|row| !self.is_held(row)).count();
+        let over = self.now >= deadline_at;
+        let remaining = match (left, movable, over) {
+            (0, _, _) => Some(0),
+            // Only what a volume holds is left, and nobody will stop it.
+            (_, 0, _) if !force => Some(0),
+            (left, _, true) if !force => Some(left),
+            (_, _, true) => None,
+            (_, _, false) => {
+                self.wake(deadline_at);
+                None
+            }
+        };
+        if let Some(remaining) = remaining {
+            self.settle.push(Settle::Drain {
+                node_id,
+                remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
+                position,
+            });
+        }
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+}
+
+/// Why containers go that are not wanted.
+fn unwanted_reason(application: &ApplicationRow) -> StopReason {
+    if application.removing.is_some() {
+        StopReason::ApplicationRemoved
+    } else if application.stopped {
+        StopReason::ApplicationStopped
+    } else {
+        StopReason::Surplus
+    }
+}
+
+/// Services in the order in which they are placed: after those that they depend on or want to be near.
+fn in_order(application: &ApplicationRow) -> Vec<&str> {
+    let services = &application.spec.services;
+    let mut open: BTreeMap<&str, BTreeSet<&str>> = services
+        .iter()
+        .map(|(name, spec)| {
+            let near = spec
+                .placement
+                .affinities
+                .iter()
+                .filter(|rule| rule.subject == "service" && rule.operator == Operator::Equal)
+                .map(|rule| rule.pattern.as_str());
+            let before = spec.depends_on.keys().map(String::as_str).chain(near);
+            (
+                name.as_str(),
+                before
+                    .filter(|other| services.contains_key(*other) && other != name)
+                    .collect(),
+            )
+        })
+        .collect();
+    let mut order = Vec::with_capacity(open.len());
+    while !open.is_empty() {
+        let free = open
+            .iter()
+            .find(|(_, before)| before.iter().all(|other| !open.contains_key(other)));
+        // In a circle (of wishes, since `depends_on` has none) the first by name goes first.
+        let Some(next) = free.or_else(|| open.iter().next()).map(|(name, _)| *name) else {
+            break;
+        };
+        open.remove(next);
+        order.push(next);
+    }
+    order
+}

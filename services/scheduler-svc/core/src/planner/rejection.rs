@@ -1,0 +1,268 @@
+//! Why a node was refused, and what would help.
+
+use std::fmt::Write;
+
+/// Filters in the order in which they are asked; the order is part of the behaviour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Filter {
+    /// The slot's data is on another node.
+    Volume,
+    /// Lost, cordoned, draining.
+    State,
+    /// Operating system and architecture.
+    Platform,
+    /// Rules on labels and facts of nodes.
+    Constraint,
+    /// Too many of the service on the node.
+    PerNode,
+    /// Host ports.
+    Port,
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Rules on neighbours.
+    Affinity,
+}
+
+impl Filter {
+    /// All, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Volume,
+        Self::State,
+        Self::Platform,
+        Self::Constraint,
+        Self::PerNode,
+        Self::Port,
+        Self::Cpu,
+        Self::Memory,
+        Self::Affinity,
+    ];
+
+    /// Word in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::State => "state",
+            Self::Platform => "platform",
+            Self::Constraint => "constraint",
+            Self::PerNode => "max_replicas_per_node",
+            Self::Port => "port",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Affinity => "affinity",
+        }
+    }
+}
+
+/// Why a node was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The slot's data is on another node.
+    VolumeElsewhere {
+        /// Its name.
+        home: String,
+    },
+    /// A volume of that name is to be removed here first.
+    VolumeGoing {
+        /// Its name on the engine.
+        volume: String,
+    },
+    /// Its heartbeat is silent.
+    Lost,
+    /// Nothing new is placed on it.
+    Cordoned,
+    /// Containers are moved away from it.
+    Draining,
+    /// Another operating system or architecture.
+    Platform {
+        /// Wanted.
+        wanted: String,
+        /// Found.
+        found: String,
+    },
+    /// A rule on labels and facts does not hold.
+    Constraint {
+        /// The rule.
+        rule: String,
+        /// What would make it hold, if a label would.
+        label: Option<String>,
+        /// What the node has.
+        found: Option<String>,
+    },
+    /// Enough of the service are there.
+    PerNode {
+        /// The limit.
+        limit: u32,
+    },
+    /// A host port is taken.
+    Port {
+        /// Port and protocol.
+        port: String,
+        /// Who has it.
+        holder: String,
+    },
+    /// Too little processor time is free.
+    Cpu {
+        /// Needed, in thousandths of a core.
+        need: u64,
+        /// Free.
+        free: u64,
+        /// What the node has in all.
+        total: u64,
+    },
+    /// Too little memory is free.
+    Memory {
+        /// Needed, in bytes.
+        need: u64,
+        /// Free.
+        free: u64,
+        /// What the node has in all.
+        total: u64,
+    },
+    /// A rule on neighbours does not hold.
+    Affinity {
+        /// The rule.
+        rule: String,
+        /// Who stands in the way, if somebody does.
+        neighbour: Option<String>,
+    },
+}
+
+impl Refused {
+    /// The filter that refuses.
+    pub const fn filter(&self) -> Filter {
+        match self {
+            Self::VolumeElsewhere { .. } | Self::VolumeGoing { .. } => Filter::Volume,
+            Self::Lost | Self::Cordoned | Self::Draining => Filter::State,
+            Self::Platform { .. } => Filter::Platform,
+            Self::Constraint { .. } => Filter::Constraint,
+            Self::PerNode { .. } => Filter::PerNode,
+            Self::Port { .. } => Filter::Port,
+            Self::Cpu { .. } => Filter::Cpu,
+            Self::Memory { .. } => Filter::Memory,
+            Self::Affinity { .. } => Filter::Affinity,
+        }
+    }
+
+    /// What the node lacks, in words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::VolumeElsewhere { home } => format!("the volume's data is on node {home}"),
+            Self::VolumeGoing { volume } => format!("volume {volume} is still being removed here"),
+            Self::Lost => "does not answer".to_owned(),
+            Self::Cordoned => "is cordoned".to_owned(),
+            Self::Draining => "is being drained".to_owned(),
+            Self::Platform { wanted, found } => format!("needs {wanted}, is {found}"),
+            Self::Constraint { rule, found, .. } => match found {
+                Some(found) => format!("needs {rule}, has {found}"),
+                None => format!("needs {rule}, has no such label"),
+            },
+            Self::PerNode { limit } => format!("has {limit} containers of the service, the most allowed"),
+            Self::Port { port, holder } => format!("port {port} is taken by {holder}"),
+            Self::Cpu { need, free, .. } => format!("needs {}, {} free", cores(*need), cores(*free)),
+            Self::Memory { need, free, .. } => format!("needs {}, {} free", bytes(*need), bytes(*free)),
+            Self::Affinity { rule, neighbour } => match neighbour {
+                Some(neighbour) => format!("needs {rule}, has {neighbour}"),
+                None => format!("needs {rule}, has no such container"),
+            },
+        }
+    }
+
+    /// The smallest change that would let this node pass, in words.
+    pub fn cure(&self, node: &str) -> String {
+        match self {
+            Self::VolumeElsewhere { home } => format!(
+                "bring node {home} back, or give its data up with `--abandon-volume`, or set \
+                 `reschedule:on-node-failure` in the file"
+            ),
+            Self::VolumeGoing { volume } => {
+                format!("wait until volume {volume} is gone from {node}, or name the volume otherwise")
+            }
+            Self::Lost => format!("bring node {node} back, or add a node"),
+            Self::Cordoned => format!("let node {node} take containers: `berth node uncordon {node}`"),
+            Self::Draining => format!("add a node, or end the drain: `berth node uncordon {node}`"),
+            Self::Platform { wanted, .. } => format!("add a node of platform {wanted}"),
+            Self::Constraint {
+                label: Some(label), ..
+            } => {
+                format!("label a node with {label}: `berth node label {node} {label}`")
+            }
+            Self::Constraint { rule, .. } => {
+                format!("add a node with {rule}, or take the rule out of the file")
+            }
+            Self::PerNode { limit } => format!("add a node, or allow more than {limit} on each"),
+            Self::Port { port, holder } => {
+                format!("publish another port than {port}, stop {holder}, or add a node")
+            }
+            Self::Cpu { need, free, total } if need <= total => format!(
+                "free {} on {node}, or add a node with {}",
+                cores(need - free),
+                cores(*need)
+            ),
+            Self::Cpu { need, .. } => format!("add a node with {}, or reserve less", cores(*need)),
+            Self::Memory { need, free, total } if need <= total => format!(
+                "free {} of memory on {node}, or add a node with {}",
+                bytes(need - free),
+                bytes(*need)
+            ),
+            Self::Memory { need, .. } => {
+                format!("add a node with {} of memory, or reserve less", bytes(*need))
+            }
+            Self::Affinity { rule, .. } => {
+                format!("take the rule {rule} out of the file, or make it soft with `~`")
+            }
+        }
+    }
+
+    /// How far the node is from passing: what a cure chooses by among nodes refused by one filter.
+    pub(super) const fn distance(&self) -> u64 {
+        match self {
+            Self::Cpu { need, free, .. } | Self::Memory { need, free, .. } => need.saturating_sub(*free),
+            Self::Cordoned => 0,
+            Self::Draining => 1,
+            Self::Lost => 2,
+            _ => 0,
+        }
+    }
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(value: u64) -> String {
+    const UNITS: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    for (unit, size) in UNITS {
+        if value >= *size {
+            return decimal(value, *size, unit);
+        }
+    }
+    format!("{value} B")
+}
+
+/// Thousandths of a core for people.
+pub(crate) fn cores(millis: u64) -> String {
+    decimal(millis, 1000, if millis == 1000 { "CPU" } else { "CPUs" })
+}
+
+fn decimal(value: u64, size: u64, unit: &str) -> String {
+    let tenths = (u128::from(value) * 10 / u128::from(size)) as u64;
+    let mut text = (tenths / 10).to_string();
+    if !tenths.is_multiple_of(10) {
+        // Writing into a text cannot fail.
+        let _ = write!(text, ".{}", tenths % 10);
+    }
+    format!("{text} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_for_people() {
+        assert_eq!(bytes(4 << 30), "4 GiB");
+        assert_eq!(bytes(1_288_490_189), "1.2 GiB");
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(cores(1500), "1.5 CPUs");
+        assert_eq!(cores(1000), "1 CPU");
+    }
+}

@@ -1,0 +1,166 @@
+//! Ends of containers and applications, and the end of the plan.
+
+use super::{Planner, Settle, plan::Plan};
+use crate::{
+    allocation::Phase,
+    view::{AllocationRow, ApplicationRow},
+};
+use berth_events::{Category, PlacementBlocked, StopOrder, StopReason, StreamName};
+use berth_eventsourcing::Guard;
+
+/// What the event of a lost allocation takes, at most, in bytes.
+const LOST_BYTES: usize = 300;
+/// What the event of a settled thing takes, at most, in bytes.
+const SETTLED_BYTES: usize = 300;
+
+impl<'a> Planner<'a, '_> {
+    /// A container that is not wanted goes, whatever its state.
+    pub(super) fn dismiss(&mut self, row: &'a AllocationRow, reason: StopReason) {
+        let phase = self.world.phase(row);
+        if phase == Phase::Lost {
+            return;
+        }
+        if phase.is_live() && self.world.is_lost(row.node_id) {
+            self.give_up(row);
+        } else if row.stop.is_none() {
+            self.order_stop(row, reason);
+        }
+    }
+
+    pub(super) fn order_stop(&mut self, row: &AllocationRow, reason: StopReason) -> bool {
+        let order = StopOrder {
+            allocation_id: row.allocation_id,
+            reason,
+        };
+        let ordered = self.orders.stop(row.node_id, order);
+        if ordered {
+            self.concerned.insert(row.application_id);
+        }
+        ordered
+    }
+
+    /// Declares an allocation of a lost node lost, unless the plan is full.
+    pub(super) fn give_up(&mut self, row: &AllocationRow) -> bool {
+        let counted = self.orders.count(LOST_BYTES);
+        if counted {
+            self.world.give_up(row);
+        }
+        counted
+    }
+
+    /// An application that goes: volumes are ordered away, and it is gone when nothing is left.
+    pub(super) fn remove(&mut self, application: &'a ApplicationRow) {
+        let volumes = application.engine_volumes();
+        let with_volumes = application.removing == Some(true) && !volumes.is_empty();
+        let mut waits = false;
+        if with_volumes {
+            for node in &application.volume_nodes {
+                if self.world.site_of(*node).is_some() {
+                    self.orders.drop_volumes(*node, volumes.clone());
+                    waits = true;
+                }
+            }
+            // A lost node is not waited for: the order waits for it.
+            waits |= self
+                .world
+                .sites
+                .iter()
+                .any(|site| !site.row.lost && !site.assigned.drop_volumes.is_disjoint(&volumes));
+        }
+        let id = application.application_id;
+        let left = self.view.index.has_any(id)
+            && self
+                .view
+                .index
+                .services(id)
+                .flat_map(|service| self.view.allocations_of(id, service))
+                .any(|row| !(row.phase == Phase::Lost && self.world.is_lost(row.node_id)));
+        if !waits && !left {
+            self.settle.push(Settle::Removed {
+                application_id: id,
+                name: application.name.clone(),
+                version: application.version,
+            });
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Plan {
+        let recorded = std::mem::take(&mut self.settle);
+        for settle in recorded {
+            let drain = matches!(settle, Settle::Drain { .. });
+            if drain || self.orders.count(SETTLED_BYTES) {
+                self.settle.push(settle);
+            }
+        }
+        let blocked = std::mem::take(&mut self.blocked);
+        let blocked: Vec<PlacementBlocked> = blocked
+            .into_iter()
+            .filter(|event| {
+                let bytes = serde_json::to_vec(event).map_or(0, |text| text.len());
+                self.orders.count(bytes)
+            })
+            .collect();
+        let lost = std::mem::take(&mut self.world.lost);
+        for (node_id, allocations) in lost {
+            self.settle.push(Settle::Lost {
+                node_id,
+                allocations,
+                version: self.view.assigned(node_id).allocations_version,
+            });
+        }
+        let cluster_id = self.cluster.cluster_id;
+        let guards = self.guards();
+        let view = self.view;
+        Plan {
+            cluster_id,
+            decisions_version: view.decisions_version(cluster_id),
+            blocked,
+            settle: self.settle,
+            guards,
+            wake_at: self.wake_at,
+            more: self.orders.more,
+            changes: self
+                .orders
+                .into_changes(cluster_id, |node| view.assigned(node).generation),
+        }
+    }
+
+    /// The plan rests on the applications it changes something for, the nodes it chose and those it holds
+    /// for lost.
+    fn guards(&self) -> Vec<Guard> {
+        let lost = self.settle.iter().filter_map(|settle| match settle {
+            Settle::Lost { node_id, .. } => Some(*node_id),
+            _ => None,
+        });
+        let nodes: std::collections::BTreeSet<_> = self.chosen.iter().copied().chain(lost).collect();
+        let settled: std::collections::BTreeSet<_> = self
+            .settle
+            .iter()
+            .filter_map(|settle| match settle {
+                Settle::Release { application_id, .. }
+                | Settle::RemoveRequested { application_id, .. }
+                | Settle::Removed { application_id, .. } => Some(*application_id),
+                Settle::Lost { .. } | Settle::Drain { .. } => None,
+            })
+            .collect();
+        let applications = self
+            .concerned
+            .iter()
+            // What is appended to has an expected version already.
+            .filter(|id| !settled.contains(id))
+            .filter_map(|id| self.view.application(*id))
+            .map(|row| Guard {
+                stream: StreamName::new(Category::Application, row.application_id),
+                at_most: row.version,
+            });
+        nodes
+            .iter()
+            .filter_map(|id| self.view.node(*id))
+            .map(|row| Guard {
+                stream: StreamName::new(Category::Node, row.node_id),
+                at_most: row.version,
+            })
+            .chain(applications)
+            .collect()
+    }
+}

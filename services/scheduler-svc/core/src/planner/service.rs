@@ -1,0 +1,449 @@
+//! One service: which slots are wanted, and what each needs.
+
+use super::{
+    Planner,
+    block::{BlockedSlot, Cause},
+    choose::{Ask, Choice, binding_home, choose},
+    filters,
+    orders::Parcel,
+    rejection::Refused,
+    request::Request,
+    slots::{Hold, is_complete},
+    unwanted_reason,
+};
+use crate::{
+    allocation::Phase,
+    view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow},
+};
+use berth_events::{
+    Placed, PlacementReason, ProjectSpec, StopReason,
+    spec::{ReschedulePolicy, ServiceMode, ServiceSpec},
+};
+use std::{collections::BTreeMap, rc::Rc};
+
+/// A service in the making.
+pub(super) struct Pass<'a> {
+    pub(super) request: Request<'a>,
+    /// Allocations by slot, oldest first.
+    rows: BTreeMap<u32, Vec<&'a AllocationRow>>,
+    /// Wanted slots; for global services with their node.
+    wanted: BTreeMap<u32, Option<usize>>,
+    /// Containers that are out on purpose or on their way.
+    out: u32,
+    /// The most that may be out for changes and moves.
+    limit: u32,
+    parcel: Parcel<'a>,
+    blocked: Vec<BlockedSlot>,
+    /// The answer of all nodes to a slot without ties; the next one gets the same.
+    refused: Option<Rc<Vec<(usize, Refused)>>>,
+    /// Every wanted slot runs what it should or has completed.
+    settled: bool,
+}
+
+/// What a slot has.
+pub(super) enum Holder<'a> {
+    /// A container that nobody told to stop.
+    Kept(&'a AllocationRow),
+    /// A container that is on its way out.
+    Leaving(&'a AllocationRow),
+    /// None.
+    Free,
+}
+
+impl<'a> Planner<'a, '_> {
+    /// Plans a service; whether it is all as its release wants it.
+    pub(super) fn service(
+        &mut self,
+        application: &'a ApplicationRow,
+        name: &'a str,
+        spec: &'a ServiceSpec,
+    ) -> bool {
+        let hash = application.hashes.get(name).map_or("", String::as_str);
+        let request = Request::new(self.cluster, application, name, spec, hash, &self.world.sites);
+        let mut pass = Pass {
+            parcel: parcel(&request),
+            request,
+            rows: self.rows_of(application, name),
+            wanted: BTreeMap::new(),
+            out: 0,
+            limit: 1,
+            blocked: Vec::new(),
+            refused: None,
+            settled: true,
+        };
+        pass.wanted = self.wanted(&pass);
+        self.dismiss_unwanted(&pass);
+        pass.limit = u32::try_from(pass.wanted.len() / 2).unwrap_or(u32::MAX).max(1);
+        pass.out = self.count_out(&pass);
+        let wanted: Vec<_> = pass.wanted.iter().map(|(slot, only)| (*slot, *only)).collect();
+        for (slot, only) in wanted {
+            self.slot(&mut pass, slot, only);
+        }
+        self.report_blocked(&pass.request, std::mem::take(&mut pass.blocked));
+        pass.settled
+    }
+
+    fn rows_of(&self, application: &ApplicationRow, name: &str) -> BTreeMap<u32, Vec<&'a AllocationRow>> {
+        let mut rows: BTreeMap<u32, Vec<&'a AllocationRow>> = BTreeMap::new();
+        for row in self.view.allocations_of(application.application_id, name) {
+            rows.entry(row.slot).or_default().push(row);
+        }
+        rows
+    }
+
+    fn wanted(&self, pass: &Pass<'a>) -> BTreeMap<u32, Option<usize>> {
+        let application = pass.request.application;
+        if application.stopped || application.removing.is_some() {
+            return BTreeMap::new();
+        }
+        match pass.request.spec.mode {
+            ServiceMode::Replicated { replicas } => (1..=replicas).map(|slot| (slot, None)).collect(),
+            ServiceMode::Global => (0..self.world.sites.len())
+                .filter(|at| self.wants_global(pass, *at))
+                .map(|at| (self.world.sites[at].row.index, Some(at)))
+                .collect(),
+        }
+    }
+
+    /// A node that suits gets one; one that takes nothing new keeps what it has; one that drains loses it.
+    fn wants_global(&self, pass: &Pass<'a>, at: usize) -> bool {
+        let node = self.world.sites[at].row;
+        let has = || {
+            pass.rows
+                .get(&node.index)
+                .is_some_and(|rows| rows.iter().any(|row| row.phase.is_live()))
+        };
+        if filters::suits(node, pass.request.spec, &pass.request.constraints).is_err() {
+            return false;
+        }
+        match node.availability {
+            _ if node.lost => has(),
+            Availability::Active => true,
+            Availability::Cordoned | Availability::Drained => has(),
+            Availability::Draining { .. } => false,
+        }
+    }
+
+    fn dismiss_unwanted(&mut self, pass: &Pass<'a>) {
+        let global = pass.request.spec.mode == ServiceMode::Global;
+        for (slot, rows) in pass.rows.iter().rev() {
+            if pass.wanted.contains_key(slot) {
+                continue;
+            }
+            for row in rows {
+                let mut reason = unwanted_reason(pass.request.application);
+                if global && reason == StopReason::Surplus {
+                    let draining = self
+                        .world
+                        .site_of(row.node_id)
+                        .is_some_and(|at| self.world.sites[at].is_draining());
+                    reason = if draining {
+                        StopReason::Drained
+                    } else {
+                        StopReason::Misplaced
+                    };
+                }
+                self.dismiss(row, reason);
+            }
+        }
+    }
+
+    fn slot(&mut self, pass: &mut Pass<'a>, slot: u32, only: Option<usize>) {
+        match self.holder(pass, slot) {
+            Holder::Kept(row) if self.world.is_lost(row.node_id) => {
+                if self.keeps_lost(pass, row) {
+                    pass.settled = false;
+                    self.report_unreachable(pass, row);
+                } else if self.give_up(row) {
+                    self.fill(pass, slot, only);
+                }
+            }
+            Holder::Kept(row) => self.review(pass, row),
+            Holder::Leaving(row) => {
+                pass.settled = false;
+                let lost = self.world.is_lost(row.node_id) && !self.keeps_lost(pass, row);
+                if lost && self.give_up(row) {
+                    self.fill(pass, slot, only);
+                }
+            }
+            Holder::Free => self.fill(pass, slot, only),
+        }
+    }
+
+    /// What holds a slot; a second one that nobody told to stop is told so.
+    pub(super) fn holder(&mut self, pass: &Pass<'a>, slot: u32) -> Holder<'a> {
+        let Some(rows) = pass.rows.get(&slot) else {
+            return Holder::Free;
+        };
+        let mut holder = Holder::Free;
+        for row in rows.iter().rev() {
+            if !self.world.phase(row).is_live() {
+                continue;
+            }
+            match (&holder, row.stop) {
+                (Holder::Free | Holder::Leaving(_), None) => holder = Holder::Kept(row),
+                (Holder::Free, Some(_)) => holder = Holder::Leaving(row),
+                (Holder::Kept(_), None) => {
+                    self.order_stop(row, StopReason::Surplus);
+                }
+                (Holder::Kept(_) | Holder::Leaving(_), Some(_)) => {}
+            }
+        }
+        holder
+    }
+
+    /// A container of a lost node stays the slot's: by policy, or because its data is there.
+    fn keeps_lost(&self, pass: &Pass<'a>, row: &AllocationRow) -> bool {
+        let request = &pass.request;
+        let global = request.spec.mode == ServiceMode::Global;
+        let state = self.state_of(request, row.slot);
+        global
+            || request.spec.reschedule == ReschedulePolicy::Off
+            || binding_home(&self.world, request, state).is_some_and(|home| home.node_id == row.node_id)
+    }
+
+    fn report_unreachable(&self, pass: &mut Pass<'a>, row: &AllocationRow) {
+        if pass.request.spec.mode == ServiceMode::Global {
+            return;
+        }
+        let node = self
+            .view
+            .node(row.node_id)
+            .map_or_else(|| row.node_id.to_string(), |node| node.name.to_string());
+        let state = self.state_of(&pass.request, row.slot);
+        let cause = match binding_home(&self.world, &pass.request, state) {
+            Some(_) => Cause::VolumeUnreachable { node },
+            None => Cause::KeptOnLost { node },
+        };
+        pass.blocked.push(BlockedSlot {
+            slot: row.slot,
+            cause,
+        });
+    }
+
+    /// A container that runs where it can: is it still what and where it should be?
+    fn review(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow) {
+        let ready = is_ready(&pass.request, row);
+        let outdated = outdated(&pass.request, row);
+        pass.settled &= ready && outdated.is_none();
+        let Some(at) = self.world.site_of(row.node_id) else {
+            return;
+        };
+        let state = self.state_of(&pass.request, row.slot);
+        let held = binding_home(&self.world, &pass.request, state).is_some();
+        let node = self.world.sites[at].row;
+        if let Availability::Draining {
+            deadline_at,
+            force: true,
+            ..
+        } = node.availability
+            && self.now >= deadline_at
+        {
+            self.order_stop(row, StopReason::Drained);
+            return;
+        }
+        // Its data stays here and nothing new may be placed here: the old container is better than none.
+        if held && node.availability != Availability::Active {
+            return;
+        }
+        if let Some(reason) = outdated {
+            self.stop_within_limit(pass, row, reason);
+            return;
+        }
+        let misplaced = pass.request.spec.mode != ServiceMode::Global
+            && filters::suits(node, pass.request.spec, &pass.request.constraints).is_err();
+        let reason = if self.world.sites[at].is_draining() {
+            StopReason::Drained
+        } else if misplaced && !held {
+            StopReason::Misplaced
+        } else {
+            return;
+        };
+        self.move_away(pass, row, at, reason);
+    }
+
+    /// Stops a container that has somewhere else to go, and keeps that place free for it in this plan.
+    fn move_away(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow, at: usize, reason: StopReason) {
+        let ready = is_ready(&pass.request, row);
+        if ready && pass.out >= pass.limit {
+            return;
+        }
+        let ask = Ask {
+            slot: row.slot,
+            state: self.state_of(&pass.request, row.slot),
+            only: None,
+            except: Some(at),
+            now: self.now,
+        };
+        let Ok(choice) = choose(&self.world, &pass.request, &ask) else {
+            return;
+        };
+        if self.order_stop(row, reason) {
+            pass.out += u32::from(ready);
+            self.world.sites[choice.site].settle(pass.request.resident(row.slot));
+            pass.request.note(choice.site, 1);
+        }
+    }
+
+    fn stop_within_limit(&mut self, pass: &mut Pass<'a>, row: &AllocationRow, reason: StopReason) {
+        let ready = is_ready(&pass.request, row);
+        if (!ready || pass.out < pass.limit) && self.order_stop(row, reason) {
+            pass.out += u32::from(ready);
+        }
+    }
+
+    /// A slot without a container: complete, given up, waiting, or to be placed.
+    fn fill(&mut self, pass: &mut Pass<'a>, slot: u32, only: Option<usize>) {
+        let state = self.state_of(&pass.request, slot);
+        if is_complete(&pass.request, state) {
+            return;
+        }
+        pass.settled = false;
+        match self.holds_back(&pass.request, state) {
+            None => {}
+            Some(Hold::Wait) => return,
+            Some(Hold::Report(cause)) => {
+                pass.blocked.push(BlockedSlot { slot, cause });
+                return;
+            }
+        }
+        let tied = only.is_some() || state.is_some_and(|state| state.home.is_some());
+        if !tied && let Some(refused) = &pass.refused {
+            let cause = Cause::Refused(Rc::clone(refused));
+            pass.blocked.push(BlockedSlot { slot, cause });
+            return;
+        }
+        let ask = Ask {
+            slot,
+            state,
+            only,
+            except: None,
+            now: self.now,
+        };
+        match choose(&self.world, &pass.request, &ask) {
+            Ok(choice) => self.place(pass, slot, state, choice),
+            Err(refused) => {
+                let refused = Rc::new(refused);
+                let home = binding_home(&self.world, &pass.request, state);
+                let cause = match home {
+                    Some(home) => Cause::Home {
+                        node: home.node_name.clone(),
+                        refused: Rc::clone(&refused),
+                    },
+                    None => Cause::Refused(Rc::clone(&refused)),
+                };
+                if !tied {
+                    pass.refused = Some(refused);
+                }
+                pass.blocked.push(BlockedSlot { slot, cause });
+            }
+        }
+    }
+
+    fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
+        let application = pass.request.application;
+        let node_id = self.world.sites[choice.site].row.node_id;
+        if !self.orders.has_room(node_id, &pass.parcel) {
+            return;
+        }
+        // What ended in this slot has been kept for its output; now its successor comes.
+        for row in pass.rows.get(&slot).into_iter().flatten() {
+            if row.phase.is_ended() && row.stop.is_none() {
+                self.order_stop(row, StopReason::Ended);
+            }
+        }
+        let placed = Placed {
+            allocation_id: (self.ids)(),
+            application_id: application.application_id,
+            release_id: application.release_id,
+            service: pass.request.name.to_owned(),
+            slot,
+            spec_hash: pass.request.hash.to_owned(),
+            restart: pass.request.spec.restart,
+            why: PlacementReason {
+                cause: cause(&pass.request, state),
+                ..choice.why
+            },
+        };
+        let project = ProjectSpec {
+            name: application.name.to_string(),
+            volumes: application.spec.volumes.clone(),
+            networks: application.spec.networks.clone(),
+        };
+        self.orders.place(node_id, placed, &pass.parcel, project);
+        self.chosen.insert(node_id);
+        self.concerned.insert(application.application_id);
+        self.world.sites[choice.site].settle(pass.request.resident(slot));
+        pass.request.note(choice.site, 1);
+    }
+
+    pub(super) fn state_of(&self, request: &Request<'a>, slot: u32) -> Option<&'a SlotRow> {
+        self.view.slots.get(&SlotKey {
+            application_id: request.application.application_id,
+            service: request.name.to_owned(),
+            slot,
+        })
+    }
+
+    /// Containers out on purpose or on their way: each one less that may be stopped.
+    fn count_out(&self, pass: &Pass<'a>) -> u32 {
+        let blocked = self
+            .view
+            .blocked(pass.request.application.application_id, pass.request.name);
+        let out = pass.wanted.keys().filter(|slot| {
+            let rows = pass.rows.get(slot).into_iter().flatten();
+            let live: Vec<_> = rows
+                .filter(|row| row.phase.is_live() && !self.world.is_lost(row.node_id))
+                .collect();
+            if live.is_empty() {
+                let pending = blocked.is_some_and(|row| row.slots.contains(slot));
+                return !pending && !is_complete(&pass.request, self.state_of(&pass.request, **slot));
+            }
+            !live.iter().any(|row| is_ready(&pass.request, row))
+        });
+        u32::try_from(out.count()).unwrap_or(u32::MAX)
+    }
+}
+
+fn parcel<'a>(request: &Request<'a>) -> Parcel<'a> {
+    let size = |bytes: Result<Vec<u8>, serde_json::Error>| bytes.map_or(0, |text| text.len());
+    let spec = &request.application.spec;
+    Parcel {
+        hash: request.hash,
+        container: &request.spec.container,
+        bytes: size(serde_json::to_vec(&request.spec.container))
+            + size(serde_json::to_vec(&spec.volumes))
+            + size(serde_json::to_vec(&spec.networks)),
+    }
+}
+
+/// It runs, nobody told it to stop, and its check, if it has one, says well.
+pub(super) fn is_ready(request: &Request<'_>, row: &AllocationRow) -> bool {
+    let well = if request.has_check() {
+        row.healthy == Some(true)
+    } else {
+        row.healthy != Some(false)
+    };
+    row.phase == Phase::Running && row.stop.is_none() && well
+}
+
+/// It should be replaced by another of its service.
+fn outdated(request: &Request<'_>, row: &AllocationRow) -> Option<StopReason> {
+    if row.spec_hash != request.hash {
+        return Some(StopReason::Changed);
+    }
+    let restart = request.application.restarts.get(request.name);
+    restart
+        .is_some_and(|position| row.placed_at < *position)
+        .then_some(StopReason::Restart)
+}
+
+/// What makes the placement necessary.
+fn cause(request: &Request<'_>, state: Option<&SlotRow>) -> String {
+    let scaled = request.application.scaled.contains(request.name);
+    let new = if scaled { "scaled" } else { "new" };
+    state
+        .and_then(|state| state.cause.as_deref())
+        .unwrap_or(new)
+        .to_owned()
+}

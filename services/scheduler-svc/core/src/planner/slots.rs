@@ -1,0 +1,176 @@
+//! What a slot's past means for its next container: complete, given up, waiting.
+
+use super::{Planner, block::Cause, request::Request, service::is_ready};
+use crate::{
+    limits::{BACKOFF_FIRST, BACKOFF_LIMIT},
+    view::{AllocationRow, SlotKey, SlotRow},
+};
+use berth_events::spec::{DependencyCondition, RestartCondition, RestartPolicy, ServiceMode};
+use berth_ids::Timestamp;
+use std::time::Duration;
+
+/// What holds a free slot back.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// It passes by itself and needs no report.
+    Wait,
+    /// Somebody should know.
+    Report(Cause),
+}
+
+/// The end of the last container counts: same specification, and nobody asked for a new start since.
+fn counts(request: &Request<'_>, state: &SlotRow) -> bool {
+    let application = request.application;
+    let restart = application.restarts.get(request.name).copied().unwrap_or(0);
+    state.ended.as_ref().is_some_and(|ended| {
+        ended.spec_hash == request.hash && ended.position > restart.max(application.started_at)
+    })
+}
+
+/// The slot has done its work and needs no container any more.
+pub(super) fn is_complete(request: &Request<'_>, state: Option<&SlotRow>) -> bool {
+    let Some(state) = state.filter(|state| counts(request, state)) else {
+        return false;
+    };
+    let Some(ended) = &state.ended else {
+        return false;
+    };
+    match request.spec.restart.condition {
+        RestartCondition::Any => false,
+        RestartCondition::OnFailure => ended.exit_code == Some(0),
+        // One that never came to run has not done its work.
+        RestartCondition::Never => ended.ran || ended.exit_code.is_some(),
+    }
+}
+
+/// The wait after so many failures in a row.
+pub(super) fn backoff(policy: &RestartPolicy, failures: usize) -> Duration {
+    let first = if policy.delay_ms > 0 {
+        Duration::from_millis(policy.delay_ms)
+    } else {
+        BACKOFF_FIRST
+    };
+    let doublings = u32::try_from(failures.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(16);
+    first.saturating_mul(1 << doublings).min(BACKOFF_LIMIT.max(first))
+}
+
+/// When the next attempt may begin.
+fn due(request: &Request<'_>, state: &SlotRow) -> Option<Timestamp> {
+    let failures = || {
+        state
+            .failures
+            .iter()
+            .filter(|failure| failure.spec_hash == request.hash)
+    };
+    let last = failures().next_back()?;
+    Some(last.at.plus(backoff(&request.spec.restart, failures().count())))
+}
+
+impl<'a> Planner<'a, '_> {
+    /// Why a free slot gets no container now, if it gets none.
+    pub(super) fn holds_back(&mut self, request: &Request<'a>, state: Option<&SlotRow>) -> Option<Hold> {
+        if let Some(state) = state.filter(|state| counts(request, state)) {
+            let limit = request.spec.restart.max_attempts;
+            if limit > 0 && state.attempts >= limit {
+                let last = state.failures.last().map(|failure| failure.text.clone());
+                return Some(Hold::Report(Cause::GivenUp {
+                    attempts: state.attempts,
+                    last: last.unwrap_or_default(),
+                }));
+            }
+            if let Some(due) = due(request, state)
+                && due > self.now
+            {
+                self.wake(due);
+                return Some(Hold::Wait);
+            }
+        }
+        let began = request.application.started_at;
+        let ran = state.is_some_and(|state| state.ran_at > began);
+        if ran {
+            return None;
+        }
+        self.unmet(request).map(Hold::Report)
+    }
+
+    /// The first dependency that is not met. It counts for the first start only.
+    fn unmet(&self, request: &Request<'a>) -> Option<Cause> {
+        request.spec.depends_on.iter().find_map(|(on, condition)| {
+            (!self.is_met(request, on, *condition)).then(|| Cause::Dependency {
+                service: on.clone(),
+                condition: *condition,
+            })
+        })
+    }
+
+    fn is_met(&self, request: &Request<'a>, on: &str, condition: DependencyCondition) -> bool {
+        let application = request.application;
+        let Some((name, spec)) = application.spec.services.get_key_value(on) else {
+            return true;
+        };
+        let hash = application.hashes.get(name).map_or("", String::as_str);
+        let other = Request::new(self.cluster, application, name, spec, hash, &self.world.sites);
+        let slots: Vec<u32> = match spec.mode {
+            ServiceMode::Replicated { replicas } => (1..=replicas).collect(),
+            ServiceMode::Global => (0..other.fixed.len())
+                .filter(|at| other.fixed[*at].is_none())
+                .map(|at| self.world.sites[at].row.index)
+                .collect(),
+        };
+        slots.iter().all(|slot| self.slot_meets(&other, *slot, condition))
+    }
+
+    fn slot_meets(&self, other: &Request<'a>, slot: u32, condition: DependencyCondition) -> bool {
+        let application = other.application;
+        let state = self.view.slots.get(&SlotKey {
+            application_id: application.application_id,
+            service: other.name.to_owned(),
+            slot,
+        });
+        let runs = || {
+            self.view
+                .allocations_of(application.application_id, other.name)
+                .any(|row| row.slot == slot && is_ready(other, row))
+        };
+        match condition {
+            DependencyCondition::ServiceStarted => {
+                state.is_some_and(|state| state.ran_at > application.started_at) || is_complete(other, state)
+            }
+            DependencyCondition::ServiceHealthy => runs(),
+            DependencyCondition::ServiceCompletedSuccessfully => state.is_some_and(|state| {
+                counts(other, state)
+                    && state
+                        .ended
+                        .as_ref()
+                        .is_some_and(|ended| ended.exit_code == Some(0))
+            }),
+        }
+    }
+
+    /// A container that no drain moves: its data is on the node.
+    pub(super) fn is_held(&self, row: &AllocationRow) -> bool {
+        let Some(application) = self.view.application(row.application_id) else {
+            return false;
+        };
+        let Some(spec) = application.spec.services.get(&row.service) else {
+            return false;
+        };
+        let unwanted = row.stop.is_some() || application.stopped || application.removing.is_some();
+        if unwanted {
+            return false;
+        }
+        let key = SlotKey {
+            application_id: row.application_id,
+            service: row.service.clone(),
+            slot: row.slot,
+        };
+        let home = self.view.slots.get(&key).and_then(|state| state.home.as_ref());
+        let local = |volume: &&str| crate::is_node_local(application.spec.volumes.get(*volume));
+        let mut volumes = spec.container.named_volumes().filter(local);
+        home.is_some_and(|home| {
+            home.node_id == row.node_id && volumes.any(|volume| home.volumes.contains(volume))
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! The nodes of a cluster with all that is on them, as the plan goes on.
+
+use crate::{
+    allocation::Phase,
+    view::{AllocationRow, AssignedRow, Availability, NodeRow, SchedulerView},
+};
+use berth_events::spec::{ContainerSpec, PortSpec};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// A node and what it holds.
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    pub(super) row: &'a NodeRow,
+    pub(super) assigned: AssignedRow,
+    /// Reserved processor time in thousandths of a core.
+    pub(super) cpu_used: u64,
+    /// Reserved memory.
+    pub(super) memory_used: u64,
+    /// Containers that run or will.
+    pub(super) residents: Vec<Resident<'a>>,
+    /// How many of each service.
+    pub(super) services: HashMap<(ApplicationId, &'a str), u32>,
+    /// Published ports with the container that has them.
+    pub(super) ports: Vec<(&'a PortSpec, String)>,
+    /// Images that the node has pulled.
+    pub(super) images: HashSet<&'a str>,
+}
+
+/// A container on a node, as neighbours see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resident<'a> {
+    pub(super) application_id: ApplicationId,
+    pub(super) application: &'a str,
+    pub(super) service: &'a str,
+    pub(super) slot: u32,
+    pub(super) container: &'a ContainerSpec,
+}
+
+impl Resident<'_> {
+    /// Name on the engine.
+    pub(super) fn name(&self) -> String {
+        format!("{}_{}_{}", self.application, self.service, self.slot)
+    }
+}
+
+impl<'a> Site<'a> {
+    fn new(row: &'a NodeRow, assigned: AssignedRow) -> Self {
+        Self {
+            row,
+            assigned,
+            cpu_used: 0,
+            memory_used: 0,
+            residents: Vec::new(),
+            services: HashMap::new(),
+            ports: Vec::new(),
+            images: HashSet::new(),
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.row.availability, Availability::Draining { .. })
+    }
+
+    pub(super) fn cpu_free(&self) -> u64 {
+        self.row.facts.cpu_millis.saturating_sub(self.cpu_used)
+    }
+
+    pub(super) fn memory_free(&self) -> u64 {
+        self.row.facts.memory_bytes.saturating_sub(self.memory_used)
+    }
+
+    pub(super) fn count(&self, application: ApplicationId, service: &'a str) -> u32 {
+        self.services.get(&(application, service)).copied().unwrap_or(0)
+    }
+
+    /// A container comes to the node.
+    pub(super) fn settle(&mut self, resident: Resident<'a>) {
+        let resources = resident.container.resources;
+        self.cpu_used = self.cpu_used.saturating_add(resources.cpu_reserved_millis);
+        self.memory_used = self.memory_used.saturating_add(resources.memory_reserved_bytes);
+        *self
+            .services
+            .entry((resident.application_id, resident.service))
+            .or_default() += 1;
+        let published = resident
+            .container
+            .ports
+            .iter()
+            .filter(|port| port.published.is_some());
+        for port in published {
+            self.ports.push((port, resident.name()));
+        }
+        self.residents.push(resident);
+    }
+}
+
+/// All nodes, by name, and what the plan has changed so far.
+#[derive(Debug)]
+pub(super) struct World<'a> {
+    pub(super) sites: Vec<Site<'a>>,
+    by_id: BTreeMap<NodeId, usize>,
+    /// Allocations that this plan gives up.
+    pub(super) lost: BTreeMap<NodeId, BTreeSet<AllocationId>>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(view: &'a SchedulerView, cluster: ClusterId) -> Self {
+        let mut sites: Vec<_> = view
+            .nodes_of(cluster)
+            .map(|row| Site::new(row, view.assigned(row.node_id)))
+            .collect();
+        sites.sort_by(|a, b| (&a.row.name, a.row.node_id).cmp(&(&b.row.name, b.row.node_id)));
+        for site in &mut sites {
+            for row in view.allocations_on(site.row.node_id) {
+                populate(view, site, row);
+            }
+        }
+        let by_id = sites
+            .iter()
+            .enumerate()
+            .map(|(at, site)| (site.row.node_id, at))
+            .collect();
+        Self {
+            sites,
+            by_id,
+            lost: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn site_of(&self, node: NodeId) -> Option<usize> {
+        self.by_id.get(&node).copied()
+    }
+
+    pub(super) fn is_lost(&self, node: NodeId) -> bool {
+        self.site_of(node).is_none_or(|at| self.sites[at].row.lost)
+    }
+
+    /// Phase of an allocation after what this plan has given up.
+    pub(super) fn phase(&self, row: &AllocationRow) -> Phase {
+        let given_up = self
+            .lost
+            .get(&row.node_id)
+            .is_some_and(|ids| ids.contains(&row.allocation_id));
+        if given_up { Phase::Lost } else { row.phase }
+    }
+
+    pub(super) fn give_up(&mut self, row: &AllocationRow) {
+        self.lost
+            .entry(row.node_id)
+            .or_default()
+            .insert(row.allocation_id);
+    }
+}
+
+fn populate<'a>(view: &'a SchedulerView, site: &mut Site<'a>, row: &'a AllocationRow) {
+    let Some(spec) = view.specs.get(&row.spec_hash) else {
+        return;
+    };
+    if row.running_since.is_some() || row.phase == Phase::Created {
+        site.images.insert(spec.container.image.as_str());
+    }
+    // A lost container may still run until its node says otherwise.
+    if !row.phase.is_live() && row.phase != Phase::Lost {
+        return;
+    }
+    site.settle(Resident {
+        application_id: row.application_id,
+        application: view
+            .applications
+            .get(&row.application_id)
+            .map_or("", |application| application.name.as_str()),
+        service: &row.service,
+        slot: row.slot,
+        container: &spec.container,
+    });
+}

@@ -1,0 +1,176 @@
+//! Folds applications.
+
+use super::{ApplicationRow, SchedulerView, SlotKey, blocked_key, kind, slot_key};
+use crate::spec_hash;
+use berth_events::{
+    ApplicationCreated, ApplicationEvent, ProjectSpec, Recorded, ReleaseStarted, spec::ServiceMode,
+};
+use berth_eventsourcing::RowKey;
+use berth_ids::{ApplicationId, ReleaseId};
+use std::{collections::BTreeSet, sync::Arc};
+
+impl SchedulerView {
+    pub(super) fn apply_application(&mut self, recorded: &Recorded, event: &ApplicationEvent) -> Vec<RowKey> {
+        let Ok(id) = recorded.stream.key().parse::<ApplicationId>() else {
+            return vec![];
+        };
+        let mut touched = vec![RowKey::new(kind::APPLICATION, id)];
+        if let ApplicationEvent::Created(created) = event {
+            self.applications.insert(id, new_row(created, recorded.version));
+            return touched;
+        }
+        if matches!(event, ApplicationEvent::Removed(_)) {
+            self.applications.remove(&id);
+            touched.extend(self.forget_slots_of(id));
+            return touched;
+        }
+        let Some(row) = self.applications.get_mut(&id) else {
+            return vec![];
+        };
+        row.version = recorded.version;
+        match event {
+            ApplicationEvent::ReleaseStarted(started) => {
+                start_release(row, started);
+                touched.extend(self.forget_blocks_of_others(id));
+            }
+            ApplicationEvent::ReleaseSettled(settled) => {
+                if settled.release_id == row.release_id {
+                    row.settled = true;
+                }
+            }
+            ApplicationEvent::Scaled(scaled) => {
+                row.scaled.insert(scaled.service.clone());
+                if let Some(service) = Arc::make_mut(&mut row.spec).services.get_mut(&scaled.service) {
+                    service.mode = ServiceMode::Replicated {
+                        replicas: scaled.replicas,
+                    };
+                }
+            }
+            ApplicationEvent::Stopped(_) => row.stopped = true,
+            ApplicationEvent::Started(_) => {
+                row.stopped = false;
+                row.started_at = recorded.position;
+            }
+            ApplicationEvent::RestartRequested(restart) => {
+                let all = row.spec.services.keys();
+                let named = restart.services.iter();
+                let services: Vec<_> = if restart.services.is_empty() {
+                    all.cloned().collect()
+                } else {
+                    named.cloned().collect()
+                };
+                for service in services {
+                    row.restarts.insert(service, recorded.position);
+                }
+            }
+            ApplicationEvent::VolumeAbandoned(abandoned) => {
+                touched.extend(self.abandon_homes(id, &abandoned.service, &abandoned.slots));
+            }
+            ApplicationEvent::RemoveRequested(requested) => {
+                row.removing = Some(requested.volumes || row.removing == Some(true));
+            }
+            ApplicationEvent::Created(_) | ApplicationEvent::Removed(_) => {}
+        }
+        touched
+    }
+
+    fn slots_of(&self, id: ApplicationId) -> Vec<SlotKey> {
+        let from = SlotKey {
+            application_id: id,
+            service: String::new(),
+            slot: 0,
+        };
+        self.slots
+            .range(from..)
+            .take_while(|(key, _)| key.application_id == id)
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    fn forget_slots_of(&mut self, id: ApplicationId) -> Vec<RowKey> {
+        let mut touched = Vec::new();
+        for key in self.slots_of(id) {
+            self.slots.remove(&key);
+            touched.push(slot_key(&key));
+        }
+        touched.extend(self.forget_blocks(id, |_| true));
+        touched
+    }
+
+    fn forget_blocks_of_others(&mut self, id: ApplicationId) -> Vec<RowKey> {
+        let known: BTreeSet<String> = self
+            .applications
+            .get(&id)
+            .map(|row| row.spec.services.keys().cloned().collect())
+            .unwrap_or_default();
+        self.forget_blocks(id, |service| !known.contains(service))
+    }
+
+    fn forget_blocks(&mut self, id: ApplicationId, which: impl Fn(&str) -> bool) -> Vec<RowKey> {
+        let keys: Vec<_> = self
+            .blocked
+            .range((id, String::new())..)
+            .take_while(|(key, _)| key.0 == id)
+            .filter(|(key, _)| which(&key.1))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in &keys {
+            self.blocked.remove(key);
+        }
+        keys.iter().map(blocked_key).collect()
+    }
+
+    fn abandon_homes(&mut self, id: ApplicationId, service: &str, slots: &BTreeSet<u32>) -> Vec<RowKey> {
+        let mut touched = Vec::new();
+        for key in self.slots_of(id) {
+            if key.service == service
+                && (slots.is_empty() || slots.contains(&key.slot))
+                && let Some(row) = self.slots.get_mut(&key)
+            {
+                row.home = None;
+                touched.push(slot_key(&key));
+            }
+        }
+        touched
+    }
+}
+
+fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
+    ApplicationRow {
+        application_id: created.application_id,
+        cluster_id: created.cluster_id,
+        name: created.name.clone(),
+        version,
+        release_id: ReleaseId::default(),
+        release_number: 0,
+        settled: true,
+        spec: Arc::default(),
+        hashes: Default::default(),
+        project: ProjectSpec {
+            name: created.name.to_string(),
+            ..ProjectSpec::default()
+        },
+        stopped: false,
+        started_at: 0,
+        restarts: Default::default(),
+        scaled: BTreeSet::new(),
+        removing: None,
+        volume_nodes: BTreeSet::new(),
+    }
+}
+
+fn start_release(row: &mut ApplicationRow, started: &ReleaseStarted) {
+    row.release_id = started.release_id;
+    row.release_number = started.number;
+    row.settled = false;
+    row.scaled.clear();
+    row.hashes = started
+        .spec
+        .services
+        .iter()
+        .map(|(name, service)| (name.clone(), spec_hash(&service.container)))
+        .collect();
+    row.project.volumes.extend(started.spec.volumes.clone());
+    row.project.networks.extend(started.spec.networks.clone());
+    row.spec = Arc::new(started.spec.clone());
+}

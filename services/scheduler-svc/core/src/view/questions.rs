@@ -1,0 +1,176 @@
+//! What others ask of the view.
+
+use super::{
+    AllocationRow, ApplicationRow, AssignedRow, BlockedRow, ClusterRow, NodeRow, SchedulerView, SlotKey,
+    SlotRow,
+};
+use crate::reject;
+use berth_events::{Assignment, Placed, PlacementDecided, Rejection, RejectionKind};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId};
+
+impl SchedulerView {
+    /// A cluster.
+    pub fn cluster(&self, id: ClusterId) -> Option<&ClusterRow> {
+        self.clusters.get(&id)
+    }
+
+    /// All clusters.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterRow> {
+        self.clusters.values()
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> Option<&NodeRow> {
+        self.nodes.get(&id)
+    }
+
+    /// Nodes of a cluster.
+    pub fn nodes_of(&self, cluster: ClusterId) -> impl Iterator<Item = &NodeRow> {
+        self.nodes.values().filter(move |node| node.cluster_id == cluster)
+    }
+
+    /// What a node has been told and has said.
+    pub fn assigned(&self, id: NodeId) -> AssignedRow {
+        self.assigned.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// An application; none if it is gone.
+    pub fn application(&self, id: ApplicationId) -> Option<&ApplicationRow> {
+        self.applications.get(&id)
+    }
+
+    /// Applications of a cluster, oldest first.
+    pub fn applications_of(&self, cluster: ClusterId) -> impl Iterator<Item = &ApplicationRow> {
+        self.applications
+            .values()
+            .filter(move |row| row.cluster_id == cluster)
+    }
+
+    /// The application of a name.
+    pub fn application_named(&self, cluster: ClusterId, name: &Name) -> Option<&ApplicationRow> {
+        self.applications_of(cluster)
+            .find(|row| row.name.as_str().eq_ignore_ascii_case(name.as_str()))
+    }
+
+    /// An allocation; none if nothing of it is left.
+    pub fn allocation(&self, id: AllocationId) -> Option<&AllocationRow> {
+        self.allocations.get(&id)
+    }
+
+    /// All allocations, oldest first.
+    pub fn allocations(&self) -> impl Iterator<Item = &AllocationRow> {
+        self.allocations.values()
+    }
+
+    /// Allocations on a node, also ended ones that are still there.
+    pub fn allocations_on(&self, node: NodeId) -> impl Iterator<Item = &AllocationRow> {
+        self.index
+            .of_node(node)
+            .filter_map(|id| self.allocations.get(&id))
+    }
+
+    /// Allocations of a service, also ended ones that are still there.
+    pub fn allocations_of(
+        &self,
+        application: ApplicationId,
+        service: &str,
+    ) -> impl Iterator<Item = &AllocationRow> {
+        self.index
+            .of_service(application, service)
+            .filter_map(|id| self.allocations.get(&id))
+    }
+
+    /// What is remembered of a slot.
+    pub fn slot(&self, key: &SlotKey) -> Option<&SlotRow> {
+        self.slots.get(key)
+    }
+
+    /// Why slots of a service are not placed, if some are not.
+    pub fn blocked(&self, application: ApplicationId, service: &str) -> Option<&BlockedRow> {
+        self.blocked.get(&(application, service.to_owned()))
+    }
+
+    /// Version of `placement/<cluster>`.
+    pub fn decisions_version(&self, cluster: ClusterId) -> u64 {
+        self.decisions.get(&cluster).map_or(0, |row| row.version)
+    }
+
+    /// Refuses a deploy into a cluster that is not there or is going.
+    ///
+    /// # Errors
+    /// [`RejectionKind::NotFound`] or [`RejectionKind::Conflict`].
+    pub fn accepts_deploys(&self, cluster: ClusterId) -> Result<&ClusterRow, Rejection> {
+        let row = self.clusters.get(&cluster).ok_or_else(|| {
+            reject(
+                RejectionKind::NotFound,
+                "cluster.not_found",
+                "there is no such cluster".to_owned(),
+                "`berth cluster ls` lists them",
+            )
+        })?;
+        if row.deleting.is_some() {
+            return Err(reject(
+                RejectionKind::Conflict,
+                "cluster.deleting",
+                format!("cluster `{}` is being deleted", row.name),
+                "choose another cluster",
+            ));
+        }
+        Ok(row)
+    }
+
+    /// The complete assignment of a node: everything that should be on it, as one change from nothing.
+    ///
+    /// Ended containers that nobody told to go stay in it, so that their output can still be read.
+    /// `None`: there is no such node.
+    pub fn assignment(&self, node: NodeId) -> Option<Assignment> {
+        let row = self.nodes.get(&node)?;
+        let assigned = self.assigned(node);
+        let mut change = PlacementDecided {
+            cluster_id: row.cluster_id,
+            node_id: node,
+            previous: 0,
+            place: Vec::new(),
+            stop: Vec::new(),
+            containers: Default::default(),
+            projects: Default::default(),
+            drop_volumes: assigned.drop_volumes,
+        };
+        for allocation in self.allocations_on(node) {
+            let stays = allocation.is_kept() || (allocation.phase.is_ended() && allocation.stop.is_none());
+            if !stays {
+                continue;
+            }
+            if let Some(spec) = self.specs.get(&allocation.spec_hash) {
+                change
+                    .containers
+                    .entry(allocation.spec_hash.clone())
+                    .or_insert_with(|| (*spec.container).clone());
+            }
+            if let Some(application) = self.applications.get(&allocation.application_id) {
+                change
+                    .projects
+                    .entry(allocation.application_id)
+                    .or_insert_with(|| application.project.clone());
+            }
+            change.place.push(placed(allocation));
+        }
+        Some(Assignment {
+            generation: assigned.generation,
+            change,
+        })
+    }
+}
+
+fn placed(row: &AllocationRow) -> Placed {
+    Placed {
+        allocation_id: row.allocation_id,
+        application_id: row.application_id,
+        release_id: row.release_id,
+        service: row.service.clone(),
+        slot: row.slot,
+        spec_hash: row.spec_hash.clone(),
+        restart: row.restart,
+        why: row.why.clone(),
+    }
+}
