@@ -1,0 +1,196 @@
+//! The planner's shell: looks at the view, plans (pure), appends the plan under its guards, looks again.
+//!
+//! Several planners at once are harmless: a plan is appended only at the version of the placement stream
+//! that it rests on.
+
+use crate::SERVICE;
+use async_trait::async_trait;
+use berth_events::{COMMAND_VERSION, ClusterCommand, Command, CommandBody};
+use berth_eventsourcing::AppendError;
+use berth_ids::{ClusterId, NodeId, Timestamp};
+use berth_reconcile::{Next, Reconciler};
+use berth_scheduler_core::{
+    planner::{Plan, plan},
+    view::SchedulerView,
+};
+use berth_service_kit::{
+    Clock, Lagging, ServiceContext, ViewHandle, append_events, derived_id, metrics, new_id, own_meta,
+};
+use std::{collections::HashSet, time::Duration};
+
+/// Wait after a conflict: another planner was faster, and its plan is on its way.
+const CONFLICT_DELAY: Duration = Duration::from_millis(20);
+/// Drains whose end was told and is not in the view yet; a bound on memory, not on drains.
+const MAX_REMEMBERED_DRAINS: usize = 10_000;
+
+pub(crate) struct Planner {
+    context: ServiceContext,
+    view: ViewHandle<SchedulerView>,
+    /// Position of our last write: a plan that has not seen it would decide twice.
+    last_written: u64,
+    /// Drains whose end has been told, by the position of their beginning.
+    told: HashSet<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlannerError {
+    #[error(transparent)]
+    Lagging(#[from] Lagging),
+    #[error("could not record a plan of cluster {cluster}")]
+    Append {
+        cluster: ClusterId,
+        #[source]
+        source: AppendError,
+    },
+}
+
+impl Planner {
+    pub(crate) fn new(context: ServiceContext, view: ViewHandle<SchedulerView>) -> Self {
+        Self {
+            context,
+            view,
+            last_written: 0,
+            told: HashSet::new(),
+        }
+    }
+
+    async fn plan_cluster(&mut self, cluster: ClusterId, now: Timestamp) -> Result<Next, PlannerError> {
+        let (plan, tenant) = self.view.read(|view| {
+            let tenant = view.cluster(cluster).map(|row| row.tenant.clone());
+            (
+                plan(view, cluster, now, &mut new_id),
+                tenant.unwrap_or_else(|| crate::TENANT.to_owned()),
+            )
+        });
+        self.tell_drains(cluster, &tenant, &plan).await;
+        if plan.is_empty() {
+            return Ok(plan
+                .wake_at
+                .map_or(Next::Notice, |at| Next::Within(at.since(now))));
+        }
+        let meta = own_meta(&self.context);
+        let appended = append_events(&self.context, &tenant, meta, plan.appends(), plan.guards.clone()).await;
+        match appended {
+            Ok(appended) => {
+                self.last_written = appended.last_position;
+                log_plan(cluster, &plan, appended.last_position);
+                Ok(Next::Now)
+            }
+            Err(AppendError::Conflict { .. } | AppendError::Guarded { .. }) => {
+                Ok(Next::Within(CONFLICT_DELAY))
+            }
+            Err(source) => Err(PlannerError::Append { cluster, source }),
+        }
+    }
+
+    /// Tells cluster-svc of drains that have ended. Not waited for: a lost command is sent again.
+    async fn tell_drains(&mut self, cluster: ClusterId, tenant: &str, plan: &Plan) {
+        if self.told.len() > MAX_REMEMBERED_DRAINS {
+            self.told.clear();
+        }
+        for (node_id, remaining, position) in plan.drains() {
+            if !self.told.insert(position) {
+                continue;
+            }
+            let command = settle_drain(tenant, node_id, remaining, position);
+            if let Err(error) = self.context.bus.submit(&command, Some(cluster)).await {
+                tracing::warn!(node.id = %node_id, %error, "could not tell that a drain has ended; telling again");
+                self.told.remove(&position);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Reconciler for Planner {
+    type Error = PlannerError;
+
+    fn name(&self) -> &'static str {
+        "planner"
+    }
+
+    async fn activate(&mut self) -> Result<Next, PlannerError> {
+        self.view.at_least(self.last_written).await?;
+        let now = Clock::now();
+        let clusters: Vec<ClusterId> = self
+            .view
+            .read(|view| view.clusters().map(|cluster| cluster.cluster_id).collect());
+        let mut next = Next::Notice;
+        for cluster in clusters {
+            next = sooner(next, self.plan_cluster(cluster, now).await?);
+        }
+        Ok(next)
+    }
+
+    fn measured(&self, took: Duration, _failed: bool) {
+        metrics::record(|metrics| {
+            let labels = [SERVICE, "planner"];
+            metrics
+                .reconcile_seconds
+                .with_label_values(&labels)
+                .observe(took.as_secs_f64());
+        });
+    }
+}
+
+fn settle_drain(tenant: &str, node_id: NodeId, remaining: u32, position: u64) -> Command {
+    let command = ClusterCommand::SettleDrain { node_id, remaining };
+    let what = format!("settle_drain/{position}/{remaining}");
+    Command {
+        version: COMMAND_VERSION,
+        command_id: derived_id(node_id.as_uuid(), &what),
+        tenant: tenant.to_owned(),
+        actor: format!("service:{SERVICE}"),
+        correlation_id: new_id(),
+        issued_at: Clock::now(),
+        request_hash: what,
+        traceparent: None,
+        body: CommandBody::Cluster(command),
+    }
+}
+
+fn log_plan(cluster: ClusterId, plan: &Plan, position: u64) {
+    let placed: usize = plan.changes.iter().map(|change| change.place.len()).sum();
+    let stopped: usize = plan.changes.iter().map(|change| change.stop.len()).sum();
+    tracing::info!(
+        cluster.id = %cluster,
+        position,
+        "planned cluster {cluster}: {placed} placed, {stopped} stopped, {} services blocked",
+        plan.blocked.iter().filter(|blocked| !blocked.slots.is_empty()).count()
+    );
+}
+
+fn sooner(a: Next, b: Next) -> Next {
+    match (a, b) {
+        (Next::Now, _) | (_, Next::Now) => Next::Now,
+        (Next::Within(a), Next::Within(b)) => Next::Within(a.min(b)),
+        (Next::Within(wait), Next::Notice) | (Next::Notice, Next::Within(wait)) => Next::Within(wait),
+        (Next::Notice, Next::Notice) => Next::Notice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_clusters_the_soonest_counts() {
+        let second = Next::Within(Duration::from_secs(1));
+        assert_eq!(sooner(Next::Notice, second), second);
+        assert_eq!(sooner(second, Next::Within(Duration::from_secs(2))), second);
+        assert_eq!(sooner(Next::Now, second), Next::Now);
+    }
+
+    #[test]
+    fn the_end_of_a_drain_is_one_command_however_often_it_is_told() {
+        let node = NodeId::from_u128(7);
+        assert_eq!(
+            settle_drain("main", node, 0, 12).command_id,
+            settle_drain("main", node, 0, 12).command_id
+        );
+        assert_ne!(
+            settle_drain("main", node, 0, 12).command_id,
+            settle_drain("main", node, 0, 13).command_id
+        );
+    }
+}
