@@ -37,9 +37,7 @@ impl Rules {
         {
             return Ok(Decision::Reject(rejection));
         }
-        let name_state = self
-            .load_name(&application_name_stream(*cluster_id, name))
-            .await?;
+        let name_state = load_name(&self.log, &application_name_stream(*cluster_id, name)).await?;
         let current = match name_state.application() {
             Some(application) => load_application(&self.log, application).await?,
             None => Application::default(),
