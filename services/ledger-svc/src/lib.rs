@@ -6,6 +6,7 @@
 mod cache;
 mod error;
 mod intake;
+mod loss;
 mod metrics;
 mod options;
 mod questions;
@@ -19,6 +20,7 @@ mod streams;
 mod writer;
 
 pub use error::LedgerError;
+pub use loss::accept_loss;
 pub use metrics::{LedgerMetrics, LedgerSnapshot};
 pub use options::{LedgerOptions, PARTITION_SIZE};
 pub use queue::{BUSY_AFTER, LedgerHandle, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_QUEUED};

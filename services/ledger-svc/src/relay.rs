@@ -126,7 +126,11 @@ async fn compare(bus: &Bus, pool: &PgPool, position: u64, end: &LogHead) -> Resu
         .get_raw_message(position)
         .await
         .map_err(LedgerError::bus(failed()))?;
-    let published: Recorded = serde_json::from_slice(&message.payload).map_err(LedgerError::bus(failed()))?;
+    let Ok(published) = serde_json::from_slice::<Recorded>(&message.payload) else {
+        return Err(LedgerError::Fork(format!(
+            "message {position} of stream EVT is no event of this log: somebody else publishes there"
+        )));
+    };
     let stored = hash_at(pool, position).await?.map(hex::encode);
     if stored.as_deref() == Some(published.hash.as_str()) && published.source.ends_with(&end.log_id) {
         return Ok(());

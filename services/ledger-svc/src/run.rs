@@ -31,7 +31,7 @@ const REOPEN_DELAY: Duration = Duration::from_millis(200);
 /// How often a stopped writer refuses what arrives late.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Wait before a fork is looked at again.
-const FORK_POLL: Duration = Duration::from_secs(5);
+const FORK_POLL: Duration = Duration::from_secs(2);
 
 /// What is known of this instance from outside.
 #[derive(Debug)]

@@ -148,7 +148,6 @@ impl Writer {
     }
 
     async fn housekeeping(&mut self) -> Result<(), LedgerError> {
-        self.store.cover_ahead(self.sequencer.position).await?;
         if self.pruned.elapsed() < PRUNE_EVERY {
             return Ok(());
         }
@@ -171,7 +170,7 @@ impl Writer {
             return Ok(());
         }
         let started = Instant::now();
-        match self.store.write(&batch).await {
+        match self.write(&batch).await {
             Written::Yes => {
                 self.commit(batch, started.elapsed());
                 self.answer(replies);
@@ -196,6 +195,13 @@ impl Writer {
         }
     }
 
+    async fn write(&mut self, batch: &Batch) -> Written {
+        match self.store.cover_ahead(batch.sequencer().position).await {
+            Ok(()) => self.store.write(batch).await,
+            Err(error) => Written::Unknown(error.to_string()),
+        }
+    }
+
     /// The database refused a batch: one job of it is at fault, and only that one is refused.
     async fn one_by_one(&mut self, jobs: Vec<Job>, error: &sqlx::Error) -> Result<(), Ended> {
         tracing::error!(%error, jobs = jobs.len(), "the database refused a batch; writing its appends one by one");
@@ -206,7 +212,7 @@ impl Writer {
             let written = if batch.is_empty() {
                 None
             } else {
-                Some(self.store.write(&batch).await)
+                Some(self.write(&batch).await)
             };
             match written {
                 None => self.answer(replies),

@@ -1,5 +1,12 @@
 //! Appends against a real Postgres and NATS: conflicts, guards, repeated commands, group commit, questions.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
 mod common;
 
 use berth_events::{CommandOutcome, CommandStatus, HealthState, LogHead, Recorded, ServiceHealth};
