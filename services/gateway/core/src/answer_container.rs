@@ -1,0 +1,73 @@
+//! Answers about containers.
+
+use crate::{AllocationRow, ApiView, MAX_ENDED_OF_SLOT, explain::explain};
+use berth_api::{Container, ContainerWhy};
+
+impl ApiView {
+    /// The answer about a container, as lists hold it: without its history.
+    pub fn container(&self, row: &AllocationRow) -> Container {
+        Container {
+            id: row.id,
+            name: self.container_name(row),
+            application_id: row.application_id,
+            application: self.application_name(row.application_id),
+            service: row.service.clone(),
+            slot: row.slot,
+            node_id: row.node_id,
+            node: row.node_name.clone(),
+            cluster_id: row.cluster_id,
+            release_id: row.release_id,
+            image: row.image.clone(),
+            state: row.state,
+            health: row.health,
+            health_output: row.health_output.clone(),
+            restarts: row.restarts,
+            exit_code: row.exit_code,
+            oom_killed: row.oom_killed,
+            failure: row.failure,
+            message: row.message.clone(),
+            stop_reason: row.stop_reason,
+            container_id: row.container_id.clone(),
+            image_id: row.image_id.clone(),
+            addresses: row.addresses.clone(),
+            ports: row.ports.clone(),
+            placed_at: row.placed_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            why: row.why.clone(),
+            history: Vec::new(),
+        }
+    }
+
+    /// The answer about a container, with its history.
+    pub fn container_in_full(&self, row: &AllocationRow) -> Container {
+        Container {
+            history: row.history.clone(),
+            ..self.container(row)
+        }
+    }
+
+    /// Why a container is where it is, or why it does not run.
+    pub fn container_why(&self, row: &AllocationRow) -> ContainerWhy {
+        let same_slot = |other: &&AllocationRow| {
+            other.service == row.service && other.slot == row.slot && other.id != row.id
+        };
+        let mut before: Vec<&AllocationRow> = self
+            .allocations_of(row.application_id)
+            .filter(same_slot)
+            .filter(|other| (other.placed_position, other.id) < (row.placed_position, row.id))
+            .collect();
+        before.sort_by_key(|other| std::cmp::Reverse((other.placed_position, other.id)));
+        before.truncate(MAX_ENDED_OF_SLOT);
+        let block = self
+            .applications
+            .get(&row.application_id)
+            .and_then(|application| application.blocks.get(&row.service))
+            .filter(|block| block.slots.contains(&row.slot));
+        ContainerWhy {
+            container: self.container_in_full(row),
+            explanation: explain(row, self.nodes.get(&row.node_id), block),
+            predecessors: before.into_iter().map(|other| self.container(other)).collect(),
+        }
+    }
+}

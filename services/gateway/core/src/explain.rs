@@ -1,0 +1,135 @@
+//! Why a container is where it is, in words.
+
+use crate::{AllocationRow, Block, NodeRow, allocation::ending};
+use berth_api::{ContainerHealth, ContainerState, NodeStatus};
+use berth_events::{FailureReason, StopReason};
+
+/// One sentence a line, the most important first.
+pub(crate) fn explain(row: &AllocationRow, node: Option<&NodeRow>, block: Option<&Block>) -> Vec<String> {
+    let mut lines = vec![state(row)];
+    if let Some(node) = node.filter(|node| node.status() != NodeStatus::Ready) {
+        lines.push(format!(
+            "node `{}` is {} since {}",
+            node.name,
+            word(&node.status()),
+            node.status_since
+        ));
+    }
+    if let Some(reason) = row.stop_reason {
+        lines.push(format!("it is to be stopped: {}", stop(reason)));
+    }
+    if row.restarts > 0 {
+        let how = row
+            .exit_code
+            .map(|code| format!(", last after {}", ending(code, row.oom_killed)));
+        lines.push(format!(
+            "it was restarted {} times{}",
+            row.restarts,
+            how.unwrap_or_default()
+        ));
+    }
+    if let Some(block) = block {
+        lines.push(format!("its slot waits for a node: {}", block.report.summary));
+        lines.extend(
+            block
+                .report
+                .cure
+                .iter()
+                .map(|cure| format!("this would help: {cure}")),
+        );
+    }
+    lines.push(placement(row));
+    if !row.why.score.is_empty() {
+        let parts: Vec<String> = row
+            .why
+            .score
+            .iter()
+            .map(|(name, part)| format!("{name} {part}"))
+            .collect();
+        lines.push(format!(
+            "`{}` had the best score: {}",
+            row.node_name,
+            parts.join(", ")
+        ));
+    }
+    lines
+}
+
+fn word(status: &impl serde::Serialize) -> String {
+    match serde_json::to_value(status) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn state(row: &AllocationRow) -> String {
+    let node = &row.node_name;
+    match row.state {
+        ContainerState::Placed => format!("it waits for the agent of node `{node}`"),
+        ContainerState::Pulling => format!("node `{node}` is pulling image `{}`", row.image),
+        ContainerState::Created => format!("it was created on node `{node}` and does not run yet"),
+        ContainerState::Running => match (row.health, &row.health_output) {
+            (ContainerHealth::Unhealthy, Some(output)) => {
+                format!("it runs on node `{node}`, but its check fails: {}", output.trim())
+            }
+            (ContainerHealth::Healthy, _) => format!("it runs on node `{node}` and is healthy"),
+            _ => format!("it runs on node `{node}`"),
+        },
+        ContainerState::Stopping => format!("it is being stopped on node `{node}`"),
+        ContainerState::Lost => format!("nobody knows what became of it: node `{node}` was lost or removed"),
+        ContainerState::Failed | ContainerState::Exited | ContainerState::Removed => ended(row),
+    }
+}
+
+fn ended(row: &AllocationRow) -> String {
+    let node = &row.node_name;
+    let message = row.message.as_deref().unwrap_or_default().trim();
+    match (row.failure, row.exit_code) {
+        (Some(reason), _) => format!("it failed on node `{node}`: {}: {message}", failure(reason)),
+        (None, Some(code)) => format!("it ended on node `{node}` with {}", ending(code, row.oom_killed)),
+        (None, None) => format!("it is gone from node `{node}`"),
+    }
+}
+
+fn failure(reason: FailureReason) -> &'static str {
+    match reason {
+        FailureReason::Pull => "its image is not to be had",
+        FailureReason::Create => "the engine refused to create it",
+        FailureReason::Start => "the engine refused to start it",
+        FailureReason::Secrets => "its secrets were not to be had",
+        FailureReason::CrashLoop => "it ended again and again",
+        FailureReason::Unhealthy => "its check failed again and again",
+        FailureReason::Vanished => "it vanished from the engine",
+    }
+}
+
+fn stop(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Surplus => "fewer are wanted, or its service is no longer in the file",
+        StopReason::Changed => "its specification changed",
+        StopReason::Restart => "a restart was asked for",
+        StopReason::ApplicationStopped => "the application was stopped",
+        StopReason::ApplicationRemoved => "the application was removed",
+        StopReason::Drained => "the node is drained",
+        StopReason::Ended => "it has ended, and its slot is filled anew or complete",
+        StopReason::Replaced => "its slot was replaced while the node was lost",
+        StopReason::Misplaced => "a hard rule no longer holds on this node",
+    }
+}
+
+fn placement(row: &AllocationRow) -> String {
+    let why = &row.why;
+    let mut text = format!(
+        "it was placed on node `{}` at {} (cause: {}); {} nodes passed every filter",
+        row.node_name, row.placed_at, why.cause, why.candidates
+    );
+    if !why.refused.is_empty() {
+        let refused: Vec<String> = why
+            .refused
+            .iter()
+            .map(|(filter, nodes)| format!("{filter} {nodes}"))
+            .collect();
+        text.push_str(&format!("; refused by {}", refused.join(", ")));
+    }
+    text
+}
