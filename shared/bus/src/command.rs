@@ -58,11 +58,17 @@ impl Bus {
         let subject = subject::command(command.body.service(), command.body.verb(), cluster);
         let payload = encode(&subject, command).map_err(|error| SubmitError::NotTaken(error.to_string()))?;
         if payload.len() > MAX_COMMAND_BYTES {
-            return Err(SubmitError::TooLarge { actual: payload.len() });
+            return Err(SubmitError::TooLarge {
+                actual: payload.len(),
+            });
         }
         let not_taken = |error: &dyn std::fmt::Display| SubmitError::NotTaken(error.to_string());
         let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| not_taken(&error))?;
+        let mut answers = self
+            .client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| not_taken(&error))?;
         let mut headers = HeaderMap::new();
         headers.insert(subject::REPLY_HEADER, inbox.as_str());
         headers.insert("Nats-Msg-Id", command.command_id.to_string().as_str());
@@ -70,8 +76,14 @@ impl Bus {
             headers.insert(subject::TRACE_HEADER, trace.as_str());
         }
         let deadline = tokio::time::Instant::now() + SUBMIT_WAIT;
-        let ack = self.jetstream.publish_with_headers(subject, headers, payload).await;
-        let ack = ack.map_err(|error| not_taken(&error))?.await.map_err(|error| not_taken(&error))?;
+        let ack = self
+            .jetstream
+            .publish_with_headers(subject, headers, payload)
+            .await;
+        let ack = ack
+            .map_err(|error| not_taken(&error))?
+            .await
+            .map_err(|error| not_taken(&error))?;
         if !ack.duplicate {
             let direct = tokio::time::timeout(DIRECT_WAIT, answers.next()).await;
             if let Ok(Some(message)) = direct
@@ -92,7 +104,11 @@ impl Bus {
         let key = command.command_id.to_string();
         while tokio::time::Instant::now() < deadline {
             let status: Result<CommandStatus, _> = self.ask("ledger", "command", &key, &()).await;
-            if let Ok(CommandStatus { outcome: Some(outcome), request_hash }) = status {
+            if let Ok(CommandStatus {
+                outcome: Some(outcome),
+                request_hash,
+            }) = status
+            {
                 return Ok(if request_hash.is_some_and(|hash| hash != command.request_hash) {
                     CommandOutcome::Rejected(key_reused(command))
                 } else {
@@ -130,7 +146,14 @@ impl Bus {
             }
         });
         let filter = format!("cmd.{}.>", sink.service);
-        self.serve_queue(subject::CMD, &filter, &sink.service.clone(), sink.shutdown, handler).await;
+        self.serve_queue(
+            subject::CMD,
+            &filter,
+            &sink.service.clone(),
+            sink.shutdown,
+            handler,
+        )
+        .await;
     }
 
     /// Takes messages of a work-queue off until shutdown (reports of agents, commands).
@@ -167,7 +190,9 @@ impl Bus {
                         break;
                     }
                 };
-                let Ok(permit) = limit.clone().acquire_owned().await else { break };
+                let Ok(permit) = limit.clone().acquire_owned().await else {
+                    break;
+                };
                 let (bus, handler) = (self.clone(), handler.clone());
                 tasks.spawn(async move {
                     bus.handle_one(message, &*handler).await;
@@ -180,7 +205,8 @@ impl Bus {
     }
 
     async fn pull(&self, stream: &str, filter: &str, durable: &str) -> Result<pull::Stream, BusError> {
-        let failed = |error: &dyn std::fmt::Display| BusError::stream(format!("read queue `{filter}`"), error);
+        let failed =
+            |error: &dyn std::fmt::Display| BusError::stream(format!("read queue `{filter}`"), error);
         let config = pull::Config {
             durable_name: Some(durable.to_owned()),
             filter_subject: filter.to_owned(),
@@ -206,7 +232,10 @@ impl Bus {
             .as_ref()
             .and_then(|headers| headers.get(subject::REPLY_HEADER))
             .map(|value| value.as_str().to_owned());
-        let delivered = Delivered { subject: message.subject.to_string(), payload: message.payload.clone() };
+        let delivered = Delivered {
+            subject: message.subject.to_string(),
+            payload: message.payload.clone(),
+        };
         let kind = match handler(delivered).await {
             Handled::Outcome(outcome) => {
                 if let (Some(reply), Ok(payload)) = (reply, serde_json::to_vec(&outcome))
@@ -230,7 +259,10 @@ fn key_reused(command: &Command) -> berth_events::Rejection {
     berth_events::Rejection {
         kind: berth_events::RejectionKind::KeyReused,
         code: "command.key_reused".into(),
-        message: format!("key of command {} was used for another request", command.command_id),
+        message: format!(
+            "key of command {} was used for another request",
+            command.command_id
+        ),
         cure: Some("use a new Idempotency-Key for a new request".into()),
     }
 }
@@ -265,4 +297,3 @@ pub struct CommandSink {
     /// When to stop.
     pub shutdown: CancellationToken,
 }
-

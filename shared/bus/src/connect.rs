@@ -48,10 +48,13 @@ impl Bus {
                 Duration::from_millis(50u64.saturating_mul(1 << attempt.min(6))).min(MAX_RECONNECT_DELAY)
             });
         if let Some(path) = &options.credentials {
-            connect = connect.credentials_file(path).await.map_err(|source| BusError::Credentials {
-                path: path.display().to_string(),
-                source,
-            })?;
+            connect = connect
+                .credentials_file(path)
+                .await
+                .map_err(|source| BusError::Credentials {
+                    path: path.display().to_string(),
+                    source,
+                })?;
         }
         if let Some(ca) = &options.ca {
             connect = connect.add_root_certificates(ca.clone()).require_tls(true);
@@ -59,7 +62,10 @@ impl Bus {
         let client = connect
             .connect(options.url.split(',').map(str::to_owned).collect::<Vec<_>>())
             .await
-            .map_err(|source| BusError::Connect { url: options.url.clone(), source })?;
+            .map_err(|source| BusError::Connect {
+                url: options.url.clone(),
+                source,
+            })?;
         Ok(Self::from_client(client, &options.user))
     }
 
@@ -67,7 +73,11 @@ impl Bus {
     pub fn from_client(client: Client, user: &str) -> Self {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
-        Self { client, jetstream, user: user.into() }
+        Self {
+            client,
+            jetstream,
+            user: user.into(),
+        }
     }
 
     /// The plain client.
@@ -92,7 +102,10 @@ impl Bus {
     pub async fn tell(&self, subject: String, body: &impl serde::Serialize) -> Result<(), BusError> {
         let payload = encode(&subject, body)?;
         let what = || format!("publish on `{subject}`");
-        self.client.publish(subject.clone(), payload).await.map_err(|error| BusError::stream(what(), error))
+        self.client
+            .publish(subject.clone(), payload)
+            .await
+            .map_err(|error| BusError::stream(what(), error))
     }
 
     /// Publishes JSON into a stream and waits until the stream has it.
@@ -102,7 +115,11 @@ impl Bus {
     pub async fn store(&self, subject: String, body: &impl serde::Serialize) -> Result<(), BusError> {
         let payload = encode(&subject, body)?;
         let failed = |error: &dyn std::fmt::Display| BusError::stream(format!("store on `{subject}`"), error);
-        let ack = self.jetstream.publish(subject.clone(), payload).await.map_err(|error| failed(&error))?;
+        let ack = self
+            .jetstream
+            .publish(subject.clone(), payload)
+            .await
+            .map_err(|error| failed(&error))?;
         ack.await.map_err(|error| failed(&error))?;
         Ok(())
     }
@@ -111,5 +128,8 @@ impl Bus {
 pub(crate) fn encode(subject: &str, body: &impl serde::Serialize) -> Result<bytes::Bytes, BusError> {
     serde_json::to_vec(body)
         .map(Into::into)
-        .map_err(|source| BusError::Shape { subject: subject.to_owned(), source })
+        .map_err(|source| BusError::Shape {
+            subject: subject.to_owned(),
+            source,
+        })
 }

@@ -42,6 +42,9 @@ pub enum BusError {
 
 impl BusError {
     pub(crate) fn stream(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::Stream { what: what.into(), reason: reason.to_string() }
+        Self::Stream {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 }

@@ -19,7 +19,9 @@ impl Bus {
     pub async fn append(&self, request: &AppendRequest) -> Result<Appended, AppendError> {
         let unavailable = |reason: String| AppendError::Unavailable { reason };
         let payload = serde_json::to_vec(request).map_err(|error| unavailable(error.to_string()))?;
-        let ask = async_nats::Request::new().payload(payload.into()).timeout(Some(APPEND_TIMEOUT));
+        let ask = async_nats::Request::new()
+            .payload(payload.into())
+            .timeout(Some(APPEND_TIMEOUT));
         let answer = self
             .client
             .send_request(subject::append(&self.user), ask)
@@ -36,7 +38,9 @@ impl Bus {
     pub async fn tail(&self, after: u64) -> Result<Tail, BusError> {
         let failed = |error: &dyn std::fmt::Display| BusError::stream("follow the log", error);
         let config = pull::OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: after + 1,
+            },
             replay_policy: ReplayPolicy::Instant,
             ..Default::default()
         };
@@ -46,7 +50,10 @@ impl Bus {
             .await
             .map_err(|error| failed(&error))?;
         let messages = consumer.messages().await.map_err(|error| failed(&error))?;
-        Ok(Tail { messages, next: after + 1 })
+        Ok(Tail {
+            messages,
+            next: after + 1,
+        })
     }
 }
 
@@ -68,8 +75,11 @@ impl Tail {
             Some(Err(error)) => return Err(BusError::stream("follow the log", error)),
             None => return Err(BusError::stream("follow the log", "the stream ended")),
         };
-        let recorded: Recorded = serde_json::from_slice(&message.payload)
-            .map_err(|source| BusError::Shape { subject: message.subject.to_string(), source })?;
+        let recorded: Recorded =
+            serde_json::from_slice(&message.payload).map_err(|source| BusError::Shape {
+                subject: message.subject.to_string(),
+                source,
+            })?;
         if recorded.position != self.next {
             let reason = format!("position {} came where {} was due", recorded.position, self.next);
             return Err(BusError::stream("follow the log", reason));

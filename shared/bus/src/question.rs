@@ -51,7 +51,9 @@ impl Bus {
             reason,
         };
         let payload = serde_json::to_vec(body).map_err(|error| silent(error.to_string()))?;
-        let ask = async_nats::Request::new().payload(payload.into()).timeout(Some(ASK_TIMEOUT));
+        let ask = async_nats::Request::new()
+            .payload(payload.into())
+            .timeout(Some(ASK_TIMEOUT));
         let answer = self
             .client
             .send_request(subject::question(service, question, key), ask)
@@ -66,8 +68,15 @@ impl Bus {
     /// Asks all instances of a service and collects what comes within a time.
     pub async fn ask_all<A: DeserializeOwned>(&self, subject: String, wait: Duration) -> Vec<A> {
         let inbox = self.client.new_inbox();
-        let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return Vec::new() };
-        if self.client.publish_with_reply(subject, inbox, "{}".into()).await.is_err() {
+        let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else {
+            return Vec::new();
+        };
+        if self
+            .client
+            .publish_with_reply(subject, inbox, "{}".into())
+            .await
+            .is_err()
+        {
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -107,7 +116,9 @@ impl Bus {
                 message = questions.next() => message,
                 () = sink.shutdown.cancelled() => None,
             } {
-                let Ok(permit) = limit.clone().acquire_owned().await else { break };
+                let Ok(permit) = limit.clone().acquire_owned().await else {
+                    break;
+                };
                 let (bus, handler) = (self.clone(), handler.clone());
                 tasks.spawn(async move {
                     bus.answer_one(message, &*handler).await;
@@ -124,7 +135,9 @@ impl Bus {
         let result = if sink.question == "health" {
             self.client.subscribe(subject.clone()).await
         } else {
-            self.client.queue_subscribe(subject.clone(), sink.service.clone()).await
+            self.client
+                .queue_subscribe(subject.clone(), sink.service.clone())
+                .await
         };
         result.map_err(|error| BusError::stream(format!("subscribe to `{subject}`"), error))
     }
@@ -146,7 +159,10 @@ impl Bus {
             Err(error) => Answer::Refused(Rejection {
                 kind: berth_events::RejectionKind::Invalid,
                 code: "question.shape".into(),
-                message: format!("the question on `{}` does not have its shape: {error}", message.subject),
+                message: format!(
+                    "the question on `{}` does not have its shape: {error}",
+                    message.subject
+                ),
                 cure: None,
             }),
         };
