@@ -1,8 +1,10 @@
 //! The log in memory: the same rules as the real one, for tests and simulation.
 
-use crate::{AppendError, AppendRequest, Appended, LoadedStream, Sequencer};
-use berth_events::{CommandOutcome, Recorded, StreamName};
-use berth_ids::{CommandId, Timestamp};
+use crate::{
+    AppendError, AppendRequest, Appended, Expected, LoadedStream, NewEvent, Sequencer, StreamAppend,
+};
+use berth_events::{CommandOutcome, Event, Meta, Recorded, StreamName};
+use berth_ids::{CommandId, EventId, Timestamp};
 use std::collections::HashMap;
 
 /// An append-only log in memory.
@@ -51,6 +53,39 @@ impl MemoryLog {
             );
         }
         Ok(appended)
+    }
+
+    /// Records one event as its owner, for what a test or a simulation takes as given.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended.
+    pub fn record(
+        &mut self,
+        stream: StreamName,
+        event: impl Into<Event>,
+        now: Timestamp,
+    ) -> Result<Recorded, AppendError> {
+        let refused = |reason: String| AppendError::Refused { reason };
+        let id = EventId::from_u128(u128::from(self.head()) + 1);
+        let encoded = NewEvent::encode(id, &event.into()).map_err(|error| refused(error.to_string()))?;
+        let owner = match stream.category().owner() {
+            "*" => "cluster",
+            owner => owner,
+        };
+        let request = AppendRequest {
+            tenant: "main".to_owned(),
+            meta: Meta::default(),
+            streams: vec![StreamAppend {
+                stream,
+                expected: Expected::Any,
+                events: vec![encoded],
+            }],
+            guards: Vec::new(),
+            command: None,
+        };
+        self.append(owner, &request, now)?;
+        let last = self.events.last().cloned();
+        last.ok_or_else(|| refused("the event is not in the log".to_owned()))
     }
 
     fn known(&self, request: &AppendRequest) -> Option<Result<Appended, AppendError>> {

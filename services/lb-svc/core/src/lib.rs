@@ -1,1 +1,7 @@
-//! Routes and endpoint sets: pure rules, views and plans.
+//! Endpoint sets: where the containers of each service are reached, folded from the log.
+//!
+//! Pure: no IO, clock or randomness. An endpoint is there while its container runs; what ended is gone.
+
+mod view;
+
+pub use view::{EndpointRow, EndpointView, Service};
