@@ -1,0 +1,406 @@
+//! A container specification in the words of the engine.
+
+use berth_agent_core::{Wanted, names};
+use berth_events::spec::{
+    ContainerSpec, EnvironmentValue, HealthcheckSpec, MountSource, MountSpec, ResourceSpec, SecretRef,
+};
+use berth_ids::{ClusterId, NodeId};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
+    MountTmpfsOptions, MountType, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Nanoseconds of processor time in a thousandth of a core.
+const NANOS_PER_MILLI_CPU: u64 = 1_000_000;
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// Everything that makes a container.
+pub struct Recipe<'a> {
+    /// The order.
+    pub wanted: &'a Wanted,
+    /// Cluster, for the labels.
+    pub cluster_id: ClusterId,
+    /// Node, for the labels.
+    pub node_id: NodeId,
+    /// Values of its secrets.
+    pub secrets: &'a BTreeMap<SecretRef, String>,
+}
+
+/// The body of the engine's create call.
+pub(super) fn body(recipe: &Recipe<'_>) -> ContainerCreateBody {
+    let spec = &*recipe.wanted.container;
+    let labels = names::container_labels(recipe.wanted, recipe.cluster_id, recipe.node_id);
+    let published = spec
+        .ports
+        .iter()
+        .map(|port| format!("{}/{}", port.target, port.protocol));
+    let exposed: Vec<String> = published.chain(spec.expose.iter().cloned()).collect();
+    ContainerCreateBody {
+        image: Some(names::full_image(&spec.image)),
+        entrypoint: spec.entrypoint.clone(),
+        cmd: spec.command.clone(),
+        env: Some(environment(spec, recipe.secrets)),
+        labels: Some(labels.into_iter().collect()),
+        exposed_ports: Some(exposed),
+        hostname: spec.hostname.clone(),
+        user: spec.user.clone(),
+        working_dir: spec.working_dir.clone(),
+        tty: Some(spec.tty),
+        open_stdin: Some(spec.stdin_open),
+        healthcheck: spec.healthcheck.as_ref().map(healthcheck),
+        stop_signal: spec.stop_signal.clone(),
+        stop_timeout: spec.stop_grace_period_ms.map(|ms| signed(ms.div_ceil(1_000))),
+        host_config: Some(host_config(recipe.wanted)),
+        networking_config: networking(recipe.wanted),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// 0 stands for "not set".
+fn set(value: u64) -> Option<i64> {
+    (value > 0).then(|| signed(value))
+}
+
+fn environment(spec: &ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> Vec<String> {
+    let value_of = |value: &EnvironmentValue| match value {
+        EnvironmentValue::Plain(text) => Some(text.clone()),
+        EnvironmentValue::Secret(secret) => secrets.get(secret).cloned(),
+    };
+    spec.environment
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value_of(value)?)))
+        .collect()
+}
+
+fn healthcheck(check: &HealthcheckSpec) -> HealthConfig {
+    let nanos = |ms: Option<u64>| ms.map(|ms| signed(ms.saturating_mul(NANOS_PER_MS)));
+    HealthConfig {
+        test: Some(check.test.clone()),
+        interval: nanos(check.interval_ms),
+        timeout: nanos(check.timeout_ms),
+        retries: check.retries.map(i64::from),
+        start_period: nanos(check.start_period_ms),
+        start_interval: None,
+    }
+}
+
+fn host_config(wanted: &Wanted) -> HostConfig {
+    let spec = &*wanted.container;
+    let (binds, mounts) = mounts(wanted);
+    let resources = resources(spec.resources);
+    HostConfig {
+        binds: Some(binds),
+        mounts: Some(mounts),
+        port_bindings: Some(port_bindings(spec)),
+        network_mode: Some(network_mode(wanted)),
+        cap_add: Some(spec.cap_add.clone()),
+        cap_drop: Some(spec.cap_drop.clone()),
+        readonly_rootfs: Some(spec.read_only),
+        ulimits: Some(ulimits(spec)),
+        sysctls: Some(spec.sysctls.clone().into_iter().collect()),
+        extra_hosts: Some(spec.extra_hosts.clone()),
+        log_config: spec.logging.as_ref().map(|logging| HostConfigLogConfig {
+            typ: Some(logging.driver.clone()),
+            config: Some(logging.options.clone().into_iter().collect()),
+        }),
+        privileged: Some(spec.privileged),
+        pid_mode: spec.pid_mode.clone(),
+        ipc_mode: spec.ipc_mode.clone(),
+        init: spec.init,
+        ..resources
+    }
+}
+
+fn resources(resources: ResourceSpec) -> HostConfig {
+    HostConfig {
+        nano_cpus: set(resources.cpu_limit_millis.saturating_mul(NANOS_PER_MILLI_CPU)),
+        memory: set(resources.memory_limit_bytes),
+        // A reservation above the limit would be refused.
+        memory_reservation: set(match resources.memory_limit_bytes {
+            0 => resources.memory_reserved_bytes,
+            limit => resources.memory_reserved_bytes.min(limit),
+        }),
+        pids_limit: set(resources.pids_limit),
+        shm_size: set(resources.shm_bytes),
+        ..HostConfig::default()
+    }
+}
+
+fn port_bindings(spec: &ContainerSpec) -> PortMap {
+    let mut map: PortMap = HashMap::new();
+    for port in &spec.ports {
+        let key = format!("{}/{}", port.target, port.protocol);
+        let bindings = map.entry(key).or_insert_with(|| Some(Vec::new()));
+        bindings.get_or_insert_default().push(PortBinding {
+            host_ip: port.host_ip.clone(),
+            host_port: Some(port.published.map(|port| port.to_string()).unwrap_or_default()),
+        });
+    }
+    map
+}
+
+fn ulimits(spec: &ContainerSpec) -> Vec<ResourcesUlimits> {
+    spec.ulimits
+        .iter()
+        .map(|(name, limit)| ResourcesUlimits {
+            name: Some(name.clone()),
+            soft: Some(limit.soft),
+            hard: Some(limit.hard),
+        })
+        .collect()
+}
+
+/// The classic form for host paths that are made if absent, the typed form for everything else: it fails
+/// if the path is not there, and the engines of today have no switch for that in the typed form.
+fn mounts(wanted: &Wanted) -> (Vec<String>, Vec<Mount>) {
+    let (mut binds, mut mounts) = (Vec::new(), Vec::new());
+    for mount in &wanted.container.mounts {
+        match &mount.source {
+            MountSource::Bind { path, create: true } => {
+                let mode = if mount.read_only { "ro" } else { "rw" };
+                binds.push(format!("{path}:{}:{mode}", mount.target));
+            }
+            MountSource::Bind { path, create: false } => {
+                mounts.push(typed(mount, MountType::BIND, Some(path.clone())));
+            }
+            MountSource::Volume { name } => {
+                let name = names::volume_name(&wanted.project, name);
+                mounts.push(typed(mount, MountType::VOLUME, Some(name)));
+            }
+            MountSource::Anonymous => mounts.push(typed(mount, MountType::VOLUME, None)),
+            MountSource::Tmpfs { size_bytes, mode } => mounts.push(Mount {
+                tmpfs_options: Some(MountTmpfsOptions {
+                    size_bytes: size_bytes.map(signed),
+                    mode: mode.map(i64::from),
+                    options: None,
+                }),
+                ..typed(mount, MountType::TMPFS, None)
+            }),
+        }
+    }
+    (binds, mounts)
+}
+
+fn typed(mount: &MountSpec, typ: MountType, source: Option<String>) -> Mount {
+    Mount {
+        target: Some(mount.target.clone()),
+        source,
+        typ: Some(typ),
+        read_only: Some(mount.read_only),
+        ..Mount::default()
+    }
+}
+
+fn network_mode(wanted: &Wanted) -> String {
+    match (&wanted.container.network_mode, first_network(wanted)) {
+        (Some(mode), _) => mode.clone(),
+        (None, Some(network)) => names::network_name(&wanted.project, &network),
+        (None, None) => "none".to_owned(),
+    }
+}
+
+/// Engines before API 1.44 take one network at the creation; the others are joined before the start.
+fn first_network(wanted: &Wanted) -> Option<String> {
+    names::joined_networks(wanted).into_iter().next()
+}
+
+fn networking(wanted: &Wanted) -> Option<NetworkingConfig> {
+    let network = first_network(wanted)?;
+    let name = names::network_name(&wanted.project, &network);
+    Some(NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(name, endpoint(wanted, &network))])),
+    })
+}
+
+/// How a container is known on a network: by its service and by the aliases of the file.
+pub(super) fn endpoint(wanted: &Wanted, network: &str) -> EndpointSettings {
+    let mut aliases = vec![wanted.placed.service.clone()];
+    if let Some(attachment) = wanted.container.networks.get(network) {
+        aliases.extend(attachment.aliases.iter().cloned());
+    }
+    EndpointSettings {
+        aliases: Some(aliases),
+        ..EndpointSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_events::{
+        Placed, PlacementReason, ProjectSpec,
+        spec::{LoggingSpec, NetworkAttachment, PortSpec, RestartPolicy, Ulimit},
+    };
+    use berth_ids::{AllocationId, ApplicationId, ReleaseId, SecretId};
+    use std::sync::Arc;
+
+    fn create(container: ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> serde_json::Value {
+        let wanted = Wanted {
+            placed: Placed {
+                allocation_id: AllocationId::from_u128(1),
+                application_id: ApplicationId::from_u128(2),
+                release_id: ReleaseId::default(),
+                service: "web".into(),
+                slot: 1,
+                spec_hash: "h".into(),
+                restart: RestartPolicy::default(),
+                why: PlacementReason::default(),
+            },
+            container: Arc::new(container),
+            project: Arc::new(ProjectSpec {
+                name: "shop".into(),
+                ..ProjectSpec::default()
+            }),
+        };
+        let recipe = Recipe {
+            wanted: &wanted,
+            cluster_id: ClusterId::default(),
+            node_id: NodeId::default(),
+            secrets,
+        };
+        serde_json::to_value(body(&recipe)).unwrap()
+    }
+
+    #[test]
+    fn resources_are_in_the_units_of_the_engine() {
+        let resources = ResourceSpec {
+            cpu_reserved_millis: 100,
+            memory_reserved_bytes: 64 << 20,
+            cpu_limit_millis: 1_500,
+            memory_limit_bytes: 32 << 20,
+            pids_limit: 7,
+            shm_bytes: 0,
+        };
+        let spec = ContainerSpec {
+            resources,
+            ..ContainerSpec::default()
+        };
+        let host = &create(spec, &BTreeMap::new())["HostConfig"];
+        assert_eq!(host["NanoCpus"], 1_500_000_000_i64);
+        assert_eq!(
+            (&host["Memory"], &host["MemoryReservation"]),
+            (&(32 << 20).into(), &(32 << 20).into())
+        );
+        assert_eq!(host["PidsLimit"], 7);
+        assert!(host.get("ShmSize").is_none());
+    }
+
+    #[test]
+    fn secrets_become_environment_and_nothing_else() {
+        let secret = SecretRef {
+            secret_id: SecretId::from_u128(1),
+            version: 1,
+            key: "PASSWORD".into(),
+        };
+        let spec = ContainerSpec {
+            environment: BTreeMap::from([
+                ("MODE".to_owned(), EnvironmentValue::Plain("x=y".into())),
+                ("PASSWORD".to_owned(), EnvironmentValue::Secret(secret.clone())),
+            ]),
+            ..ContainerSpec::default()
+        };
+        let body = create(spec, &BTreeMap::from([(secret, "hunter2".to_owned())]));
+        assert_eq!(body["Env"], serde_json::json!(["MODE=x=y", "PASSWORD=hunter2"]));
+        assert!(!body["Labels"].to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn mounts_take_the_form_that_fits() {
+        let mount = |source, read_only| MountSpec {
+            source,
+            target: "/data".into(),
+            read_only,
+        };
+        let bind = |create| MountSource::Bind {
+            path: "/srv".into(),
+            create,
+        };
+        let spec = ContainerSpec {
+            mounts: vec![
+                mount(MountSource::Volume { name: "data".into() }, false),
+                mount(bind(true), true),
+                mount(bind(false), false),
+                mount(
+                    MountSource::Tmpfs {
+                        size_bytes: Some(1024),
+                        mode: Some(0o700),
+                    },
+                    false,
+                ),
+            ],
+            ..ContainerSpec::default()
+        };
+        let host = create(spec, &BTreeMap::new())["HostConfig"].clone();
+        assert_eq!(host["Binds"], serde_json::json!(["/srv:/data:ro"]));
+        let types: Vec<&str> = host["Mounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| m["Type"].as_str().unwrap())
+            .collect();
+        assert_eq!(types, ["volume", "bind", "tmpfs"]);
+        assert_eq!(host["Mounts"][0]["Source"], "shop_data");
+        assert_eq!(host["Mounts"][2]["TmpfsOptions"]["Mode"], 0o700);
+    }
+
+    #[test]
+    fn ports_networks_and_the_rest_are_mapped() {
+        let spec = ContainerSpec {
+            image: "web".into(),
+            ports: vec![PortSpec {
+                target: 80,
+                published: Some(8080),
+                protocol: "tcp".into(),
+                host_ip: Some("127.0.0.1".into()),
+            }],
+            expose: ["90/udp".to_owned()].into(),
+            networks: BTreeMap::from([
+                (
+                    "back".to_owned(),
+                    NetworkAttachment {
+                        aliases: vec!["api".into()],
+                    },
+                ),
+                ("front".to_owned(), NetworkAttachment::default()),
+            ]),
+            stop_grace_period_ms: Some(1_500),
+            ulimits: BTreeMap::from([("nofile".to_owned(), Ulimit { soft: 1, hard: 2 })]),
+            logging: Some(LoggingSpec {
+                driver: "local".into(),
+                options: BTreeMap::new(),
+            }),
+            healthcheck: Some(HealthcheckSpec {
+                test: vec!["CMD".into(), "true".into()],
+                interval_ms: Some(500),
+                ..HealthcheckSpec::default()
+            }),
+            ..ContainerSpec::default()
+        };
+        let body = create(spec, &BTreeMap::new());
+        assert_eq!(body["Image"], "web:latest");
+        assert_eq!(body["StopTimeout"], 2);
+        assert_eq!(body["Healthcheck"]["Interval"], 500_000_000);
+        assert_eq!(
+            body["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"],
+            "8080"
+        );
+        assert_eq!(body["HostConfig"]["NetworkMode"], "shop_back");
+        assert_eq!(body["HostConfig"]["Ulimits"][0]["Hard"], 2);
+        assert_eq!(body["HostConfig"]["LogConfig"]["Type"], "local");
+        let endpoints = &body["NetworkingConfig"]["EndpointsConfig"];
+        assert_eq!(
+            endpoints.as_object().unwrap().len(),
+            1,
+            "one network at the creation"
+        );
+        assert_eq!(
+            endpoints["shop_back"]["Aliases"],
+            serde_json::json!(["web", "api"])
+        );
+    }
+}
