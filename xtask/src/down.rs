@@ -14,6 +14,8 @@ use crate::state::State;
 const STOP_PATIENCE: Duration = Duration::from_secs(45);
 /// The label of everything that an agent makes in an engine.
 const CLUSTER_LABEL: &str = "io.berth.cluster";
+/// The control group of the containers of an engine that `up` started.
+pub(crate) const ENGINE_CGROUP: &str = "berth-dev";
 const SAMPLE_IMAGES: &str = "berth-samples/*";
 
 /// Undoes everything that is noted in a folder, and removes the folder.
@@ -34,14 +36,15 @@ pub(crate) fn run(data: &Path) -> Result<()> {
         process.stop(STOP_PATIENCE)?;
     }
     for host in &state.engines {
-        step("remove the containers, networks, volumes and images of the cluster");
-        clean_engine(host, state.cluster.as_deref());
+        step("remove containers, networks, volumes and images");
+        clean_engine(host, &scope(&state));
     }
     for process in state.processes.iter().filter(|process| engine(&process.name)) {
         step(&format!("stop {}", process.name));
         process.stop(STOP_PATIENCE)?;
     }
     if let Some(before) = &state.firewall {
+        berth_lab::remove_group(ENGINE_CGROUP);
         firewall::clean(before);
     }
     if let Some(lab) = state.lab {
@@ -66,14 +69,30 @@ const KINDS: [(&[&str], &[&str]); 3] = [
     (&["volume", "ls", "-q"], &["volume", "rm"]),
 ];
 
-/// Removes what is of our cluster from an engine; `leftovers` tells what could not be removed.
-fn clean_engine(host: &str, cluster: Option<&str>) {
-    if let Some(cluster) = cluster {
-        for (list, remove) in KINDS {
-            let found = list_labelled(host, list, cluster);
-            if !found.is_empty() {
-                let _ = capture(docker(host).args(remove).args(found));
-            }
+/// What is ours in an engine.
+enum Scope {
+    /// All: we started the engine.
+    Everything,
+    /// What carries the label of this cluster.
+    Cluster(String),
+    /// Only the images.
+    Nothing,
+}
+
+fn scope(state: &State) -> Scope {
+    match (&state.firewall, &state.cluster) {
+        (Some(_), _) => Scope::Everything,
+        (None, Some(cluster)) => Scope::Cluster(cluster.clone()),
+        (None, None) => Scope::Nothing,
+    }
+}
+
+/// Removes what is ours from an engine; `leftovers` tells what could not be removed.
+fn clean_engine(host: &str, scope: &Scope) {
+    for (list, remove) in KINDS {
+        let found = ours(host, list, scope);
+        if !found.is_empty() {
+            let _ = capture(docker(host).args(remove).args(found));
         }
     }
     let images = sample_images(host);
@@ -99,11 +118,10 @@ fn leftovers(state: &State) -> Vec<String> {
                 .into_iter()
                 .map(|image| format!("image {image}")),
         );
-        for (list, _) in state.cluster.iter().flat_map(|_| KINDS) {
-            let cluster = state.cluster.as_deref().unwrap_or_default();
+        for (list, _) in KINDS {
             let what = list.first().copied().unwrap_or_default();
             left.extend(
-                list_labelled(host, list, cluster)
+                ours(host, list, &scope(state))
                     .into_iter()
                     .map(|id| format!("{what} {id}")),
             );
@@ -112,9 +130,21 @@ fn leftovers(state: &State) -> Vec<String> {
     left
 }
 
-fn list_labelled(host: &str, list: &[&str], cluster: &str) -> Vec<String> {
-    let filter = format!("label={CLUSTER_LABEL}={cluster}");
-    lines(docker(host).args(list).args(["--filter", &filter]))
+fn ours(host: &str, list: &[&str], scope: &Scope) -> Vec<String> {
+    let mut command = docker(host);
+    command.args(list);
+    match scope {
+        Scope::Nothing => return Vec::new(),
+        Scope::Cluster(cluster) => {
+            command.args(["--filter", &format!("label={CLUSTER_LABEL}={cluster}")]);
+        }
+        // Not the networks that every engine has.
+        Scope::Everything if list.contains(&"network") => {
+            command.args(["--filter", "type=custom"]);
+        }
+        Scope::Everything => {}
+    }
+    lines(&mut command)
 }
 
 fn sample_images(host: &str) -> Vec<String> {

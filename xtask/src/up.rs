@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use berth_lab::{Lab, LabOptions, Node, image};
 
+use crate::down::ENGINE_CGROUP;
 use crate::process::{Background, capture, step, tail, wait_until};
 use crate::state::State;
 use crate::{client, firewall, install, place};
@@ -131,6 +132,8 @@ fn make_nodes(options: &Options, state: &mut State) -> Result<Option<Lab>> {
         state.save()?;
         let log = options.data.join("dockerd.log");
         let mut dockerd = Command::new("dockerd");
+        dockerd.args(["--cgroup-parent", &format!("/{ENGINE_CGROUP}")]);
+        dockerd.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
         dockerd.args(["--log-level", "warn", "-H", &format!("unix://{ENGINE_SOCKET}")]);
         dockerd.arg("--data-root").arg(options.data.join("engine"));
         dockerd.arg("--exec-root").arg(options.data.join("engine-run"));

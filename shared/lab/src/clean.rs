@@ -64,6 +64,17 @@ pub(crate) fn kill_node(names: Names, node: usize) {
     remove_cgroup(&names.node_cgroup(node));
 }
 
+/// Kills everything in a control group and removes it.
+pub(crate) fn remove_group(group: &str) {
+    kill_all(|| {
+        processes_in_cgroup(group)
+            .into_iter()
+            .filter(|pid| runs(*pid))
+            .collect()
+    });
+    remove_cgroup(group);
+}
+
 fn lab_processes(names: Names, record: &Record) -> BTreeSet<i32> {
     (1..=record.nodes)
         .flat_map(|node| node_processes(names, node))

@@ -177,6 +177,11 @@ pub fn sweep() -> Result<Vec<u8>, Error> {
     slot::sweep()
 }
 
+/// Ends everything in a control group and removes it, in whatever hierarchy it is.
+pub fn remove_group(name: &str) {
+    clean::remove_group(name);
+}
+
 /// Whether this process is root, as a lab needs.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
