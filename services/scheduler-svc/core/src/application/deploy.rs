@@ -14,7 +14,7 @@ use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId};
 
 /// The stream that makes the name of an application unique in its cluster.
 pub fn application_name_stream(cluster_id: ClusterId, name: &Name) -> StreamName {
-    StreamName::name(cluster_id, name.as_str())
+    StreamName::name(format_args!("cluster/{cluster_id}/application"), name.as_str())
 }
 
 /// What the events of a name add up to.
@@ -133,7 +133,7 @@ pub fn deploy_appends(
                 vec![claimed.into()],
             ),
             (
-                stream(*application_id),
+                application_stream(*application_id),
                 Expected::Version(0),
                 events.into_iter().map(Event::from).collect(),
             ),
@@ -154,7 +154,7 @@ fn update(
     let mut appends = Vec::new();
     if !events.is_empty() {
         appends.push((
-            stream(application_id),
+            application_stream(application_id),
             Expected::Version(current.version),
             events.into_iter().map(Event::from).collect(),
         ));
@@ -167,7 +167,8 @@ fn update(
     }
 }
 
-fn stream(application_id: ApplicationId) -> StreamName {
+/// The stream of an application.
+pub fn application_stream(application_id: ApplicationId) -> StreamName {
     StreamName::new(berth_events::Category::Application, application_id)
 }
 

@@ -3,6 +3,7 @@
 //! The file wins: a deploy sets every count to what the file says, also one that `scale` had changed
 //! (Compose does the same). A deploy that changes nothing records nothing.
 
+mod command;
 mod decide;
 mod deploy;
 mod validate;
@@ -10,7 +11,8 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use deploy::{Deployed, NameState, application_name_stream, deploy_appends};
+pub use command::{Context, decide};
+pub use deploy::{Deployed, NameState, application_name_stream, application_stream, deploy_appends};
 pub use validate::validate;
 
 use berth_events::{

@@ -6,7 +6,7 @@ use berth_events::{
     NameReleased, PlacementBlocked, PlacementDecided, PlacementEvent, ReleaseOutcome, ReleaseSettled,
     RemoveRequested, ReportMark, StreamName,
 };
-use berth_eventsourcing::{Expected, Guard};
+use berth_eventsourcing::{Change, Decision, Expected, Guard};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,6 +138,22 @@ impl Plan {
                 .map(|(stream, (expected, events))| (stream, expected, events)),
         );
         appends
+    }
+
+    /// The same as [`Plan::appends`] with the guards, as a decision.
+    pub fn decision(&self) -> Decision {
+        let appends = self.appends().into_iter();
+        Decision {
+            changes: appends
+                .map(|(stream, expected, events)| Change {
+                    stream,
+                    expected,
+                    events,
+                })
+                .collect(),
+            guards: self.guards.clone(),
+            result: serde_json::Value::Null,
+        }
     }
 
     fn settle_events(&self, settle: &Settle) -> Vec<(StreamName, Expected, Event)> {

@@ -95,12 +95,13 @@ impl SchedulerView {
         self.decisions.get(&cluster).map_or(0, |row| row.version)
     }
 
-    /// Refuses a deploy into a cluster that is not there or is going.
+    /// Refuses a deploy into a cluster that is not there (for the tenant) or is going.
     ///
     /// # Errors
     /// [`RejectionKind::NotFound`] or [`RejectionKind::Conflict`].
-    pub fn accepts_deploys(&self, cluster: ClusterId) -> Result<&ClusterRow, Rejection> {
-        let row = self.clusters.get(&cluster).ok_or_else(|| {
+    pub fn accepts_deploys(&self, cluster: ClusterId, tenant: &str) -> Result<&ClusterRow, Rejection> {
+        let own = self.clusters.get(&cluster).filter(|row| row.tenant == tenant);
+        let row = own.ok_or_else(|| {
             reject(
                 RejectionKind::NotFound,
                 "cluster.not_found",

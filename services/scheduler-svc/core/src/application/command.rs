@@ -1,0 +1,104 @@
+//! A command to scheduler-svc, decided over the streams that it touches.
+
+use super::{
+    Application, ApplicationAggregate, ApplicationCommand, NameState, application_name_stream,
+    deploy::application_stream, deploy_appends,
+};
+use crate::view::SchedulerView;
+use berth_events::{ApplicationEvent, Category, Event, NameEvent, SchedulerCommand, StreamName};
+use berth_eventsourcing::{Aggregate, Change, Decision, LoadedStream, Streams, Undecided};
+use berth_ids::ApplicationId;
+use serde_json::json;
+
+/// What a decision rests on besides the streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Tenant of the command.
+    pub tenant: &'a str,
+    /// Clusters, folded from the log.
+    pub view: &'a SchedulerView,
+}
+
+/// What a command comes to.
+///
+/// # Errors
+/// [`Undecided`]: a stream to be loaded first, or the rule that refuses.
+pub fn decide(
+    command: &SchedulerCommand,
+    context: Context<'_>,
+    streams: &Streams,
+) -> Result<Decision, Undecided> {
+    let id = match command {
+        SchedulerCommand::Deploy { .. } => return deploy(command, context, streams),
+        SchedulerCommand::Scale { application_id, .. }
+        | SchedulerCommand::Stop { application_id }
+        | SchedulerCommand::Start { application_id }
+        | SchedulerCommand::Restart { application_id, .. }
+        | SchedulerCommand::Remove { application_id, .. }
+        | SchedulerCommand::AbandonVolume { application_id, .. } => *application_id,
+    };
+    let loaded = streams.get(&application_stream(id))?;
+    let state = fold(loaded, context);
+    let events = ApplicationAggregate::decide(&state, &ApplicationCommand::Asked(command.clone()))?;
+    Ok(Decision::nothing()
+        .with(application_stream(id), loaded.version, events)
+        .answering(json!({ "application_id": id })))
+}
+
+fn deploy(
+    command: &SchedulerCommand,
+    context: Context<'_>,
+    streams: &Streams,
+) -> Result<Decision, Undecided> {
+    let SchedulerCommand::Deploy { cluster_id, name, .. } = command else {
+        return Ok(Decision::nothing());
+    };
+    let cluster = context.view.accepts_deploys(*cluster_id, context.tenant)?;
+    let loaded = streams.get(&application_name_stream(*cluster_id, name))?;
+    let names = loaded.events.iter().filter_map(|event| match event {
+        Event::Name(event) => Some(event),
+        _ => None::<&NameEvent>,
+    });
+    let name_state = NameState::fold(names);
+    let current = match name_state.application() {
+        Some(id) => application(id, context, streams)?,
+        None => Application::default(),
+    };
+    let deployed = deploy_appends(command, &name_state, &current)?;
+    let mut decision = Decision::nothing().answering(json!({
+        "application_id": deployed.application_id,
+        "release_id": deployed.release_id,
+        "created": deployed.created,
+        "changed": !deployed.appends.is_empty(),
+    }));
+    if !deployed.appends.is_empty() {
+        decision = decision.guarded(StreamName::new(Category::Cluster, cluster_id), cluster.version);
+    }
+    for (stream, expected, events) in deployed.appends {
+        decision.changes.push(Change {
+            stream,
+            expected,
+            events,
+        });
+    }
+    Ok(decision)
+}
+
+fn application(id: ApplicationId, context: Context<'_>, streams: &Streams) -> Result<Application, Undecided> {
+    Ok(fold(streams.get(&application_stream(id))?, context))
+}
+
+/// What belongs to another tenant is not there.
+fn fold(loaded: &LoadedStream, context: Context<'_>) -> Application {
+    if loaded
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| tenant != context.tenant)
+    {
+        return Application::default();
+    }
+    ApplicationAggregate::fold(loaded.events.iter().filter_map(|event| match event {
+        Event::Application(event) => Some(event),
+        _ => None::<&ApplicationEvent>,
+    }))
+}
