@@ -94,11 +94,10 @@ fn read_services(
     project_directory: Option<&str>,
     out: &mut Application,
 ) {
-    let declared: Vec<&str> = out.spec.volumes.keys().map(String::as_str).collect();
     let scope = Scope {
         services: entries.iter().map(|entry| entry.key).collect(),
         volumes: mounts::Volumes {
-            declared: &declared,
+            declared: &out.spec.volumes,
             project_directory,
         },
         networks: &out.spec.networks,
@@ -154,7 +153,7 @@ fn is_compose(cx: &Cx, root: &Item<'_>) -> bool {
     match looks_like_v1 {
         Some(entry) => cx.error(&entry, "compose.v1", LATER, CURE),
         None => {
-            let near = crate::suggest::nearest("services", root.entries().iter().map(|entry| entry.key));
+            let near = cx.nearest("services", root.entries().iter().map(|entry| entry.key));
             let cure = near.map_or_else(
                 || CURE.to_owned(),
                 |near| format!("did you mean `services` by `{near}`?"),

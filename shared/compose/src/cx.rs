@@ -110,8 +110,17 @@ impl Source {
 /// The shared state of one reading.
 pub(crate) struct Cx {
     pub source: Source,
-    found: RefCell<Vec<Diagnostic>>,
-    dropped: Cell<usize>,
+    errors: RefCell<Kept>,
+    warnings: RefCell<Kept>,
+    /// Words compared so far to find those that were meant.
+    pub comparisons: Cell<usize>,
+}
+
+/// Faults of one severity: those that are kept, and how many are not.
+#[derive(Default)]
+struct Kept {
+    found: Vec<Diagnostic>,
+    dropped: usize,
 }
 
 /// A value with its path. `key_at` is the place of its key, if it has one.
@@ -127,18 +136,23 @@ impl Cx {
     pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
-            found: RefCell::new(Vec::new()),
-            dropped: Cell::new(0),
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
+            comparisons: Cell::new(0),
         }
     }
 
     /// Adds a fault; identical ones (an anchor used twice) only once.
     pub(crate) fn push(&self, diagnostic: Diagnostic) {
-        let mut found = self.found.borrow_mut();
-        if found.len() >= MAX_DIAGNOSTICS {
-            self.dropped.set(self.dropped.get() + 1);
-        } else if !found.contains(&diagnostic) {
-            found.push(diagnostic);
+        let kept = match diagnostic.severity {
+            Severity::Error => &self.errors,
+            Severity::Warning => &self.warnings,
+        };
+        let mut kept = kept.borrow_mut();
+        if kept.found.len() >= MAX_DIAGNOSTICS {
+            kept.dropped += 1;
+        } else if !kept.found.contains(&diagnostic) {
+            kept.found.push(diagnostic);
         }
     }
 
@@ -187,25 +201,30 @@ impl Cx {
 
     /// All faults in the order of the file, errors and warnings apart.
     pub(crate) fn finish(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        let mut all = self.found.take();
+        let file = &self.source.file;
+        let errors = self.errors.take().finish(Severity::Error, file);
+        (errors, self.warnings.take().finish(Severity::Warning, file))
+    }
+}
+
+impl Kept {
+    fn finish(self, severity: Severity, file: &str) -> Vec<Diagnostic> {
+        let mut all = self.found;
         all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-        let (mut errors, warnings): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|d| d.severity == Severity::Error);
-        if self.dropped.get() > 0 {
-            // So many faults that some were not kept: the file is refused whatever they were.
-            errors.push(Diagnostic {
-                severity: Severity::Error,
+        if self.dropped > 0 {
+            all.push(Diagnostic {
+                severity,
                 code: Cow::Borrowed("compose.too_many_faults"),
-                message: format!("{} further faults are not shown", self.dropped.get()),
+                message: format!("{} further faults are not shown", self.dropped),
                 cure: "cure the ones above first".to_owned(),
                 path: String::new(),
-                file: self.source.file.clone(),
+                file: file.to_owned(),
                 line: 0,
                 column: 0,
                 snippet: String::new(),
             });
         }
-        (errors, warnings)
+        all
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     interpolate::{Fault as InterpolationFault, FaultKind, interpolate},
-    limits::MAX_ENV_FILE_BYTES,
+    limits::{MAX_DIAGNOSTICS, MAX_ENV_FILE_BYTES},
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -29,7 +29,7 @@ pub struct Outcome {
 /// Reads a file. `outer` gives the values that win over the file's own when its values use variables.
 ///
 /// # Errors
-/// Every line that cannot be read.
+/// Every line that cannot be read, at most [`MAX_DIAGNOSTICS`] of them.
 pub fn read(text: &str, outer: &dyn Fn(&str) -> Option<String>) -> Result<Outcome, Vec<Fault>> {
     if text.len() > MAX_ENV_FILE_BYTES {
         return Err(vec![Fault {
@@ -48,7 +48,7 @@ pub fn read(text: &str, outer: &dyn Fn(&str) -> Option<String>) -> Result<Outcom
         bytes: 0,
         faults: Vec::new(),
     };
-    while !reader.rest.is_empty() {
+    while !reader.rest.is_empty() && reader.faults.len() < MAX_DIAGNOSTICS {
         reader.entry(outer);
     }
     if reader.faults.is_empty() {
@@ -161,6 +161,8 @@ impl<'t> Reader<'t> {
             }
         }
         let Some(end) = end else {
+            // Where the value ends is unknown, so what follows cannot be read either.
+            self.rest = "";
             self.fault(
                 start,
                 format!("the quote of `{name}` is never closed"),

@@ -4,18 +4,24 @@ use crate::{
     PublicKeys,
     cx::{Cx, Item, shorten},
     keys,
+    limits::MAX_ENV_FILES_BYTES,
     mounts::within,
     rules::Rules,
     tree::Kind,
     variables::{Variables, env_file},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// What an environment is made of.
 pub(crate) struct Sources<'a> {
     pub variables: &'a Variables<'a>,
     /// Files by path below the project folder.
     pub files: &'a BTreeMap<String, String>,
+    /// How much of them was loaded so far.
+    pub loaded_bytes: Cell<usize>,
 }
 
 /// An `env_file` that a service names: path below the project folder, and whether it must be there.
@@ -83,29 +89,41 @@ fn inherited(cx: &Cx, entry: &Item<'_>, name: &str, sources: &Sources<'_>) -> Op
 
 fn load(cx: &Cx, wanted: &Wanted<'_>, sources: &Sources<'_>) -> BTreeMap<String, String> {
     let direct = sources.files.get(&wanted.path);
-    let file = direct.or_else(|| sources.files.get(&format!("./{}", wanted.path)));
-    match file {
-        Some(text) if wanted.raw => raw(text),
-        Some(text) => {
-            let outer = |name: &str| sources.variables.get(name).map(str::to_owned);
-            env_file(cx, &wanted.path, &wanted.item.path, text, &outer)
-        }
-        None if wanted.required => {
+    let Some(text) = direct.or_else(|| sources.files.get(&format!("./{}", wanted.path))) else {
+        if wanted.required {
             let message = format!("the env_file `{}` was not found", shorten(&wanted.path));
             let cure = "make the file, or write it as {path: …, required: false}";
             cx.error(&wanted.item, "compose.env_file_missing", message, cure);
-            BTreeMap::new()
         }
-        None => BTreeMap::new(),
+        return BTreeMap::new();
+    };
+    let loaded = sources.loaded_bytes.get().saturating_add(text.len());
+    if loaded > MAX_ENV_FILES_BYTES {
+        let message = format!("the services name env files of more than {MAX_ENV_FILES_BYTES} bytes in all");
+        cx.error(
+            &wanted.item,
+            "compose.env_file_budget",
+            message,
+            "name smaller files, or in fewer services",
+        );
+        return BTreeMap::new();
     }
+    sources.loaded_bytes.set(loaded);
+    if wanted.raw {
+        return raw(cx, wanted, text);
+    }
+    let outer = |name: &str| sources.variables.get(name).map(str::to_owned);
+    env_file(cx, &wanted.path, &wanted.item.path, text, &outer)
 }
 
 /// `format: raw`: each line as it is.
-fn raw(text: &str) -> BTreeMap<String, String> {
+fn raw(cx: &Cx, wanted: &Wanted<'_>, text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.trim().to_owned(), value.to_owned()))
+    let pairs = lines.filter_map(|line| line.split_once('='));
+    let pairs = pairs.map(|(name, value)| (name.trim(), value));
+    pairs
+        .filter(|(name, _)| !cx.bad_variable_name(&wanted.item, name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 
@@ -175,7 +193,7 @@ pub(crate) fn public(cx: &Cx, item: &Item<'_>, values: &BTreeMap<String, String>
         let Some(name) = cx.text(&entry) else { continue };
         if !values.contains_key(&name) {
             let message = format!("`{}` is no variable of this service", shorten(&name));
-            let near = crate::suggest::nearest(&name, values.keys().map(String::as_str));
+            let near = cx.nearest(&name, values.keys().map(String::as_str));
             let cure = near.map_or_else(
                 || "name a variable of its environment".to_owned(),
                 |near| format!("did you mean `{near}`?"),

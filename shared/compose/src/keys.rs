@@ -3,7 +3,6 @@
 use crate::{
     cx::{Cx, Item},
     diagnostic::Severity,
-    suggest::nearest,
 };
 
 /// The keys of one mapping.
@@ -36,7 +35,7 @@ impl Cx {
             .read
             .iter()
             .chain(keys.unsupported.iter().map(|(name, _)| name));
-        let cure = match nearest(entry.key, names.copied()) {
+        let cure = match self.nearest(entry.key, names.copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "remove it, or begin its name with `x-` if it is a note of your own".to_owned(),
         };

@@ -3,7 +3,6 @@
 use crate::{
     cx::{Cx, Item, shorten},
     rules::Rules,
-    suggest::nearest,
 };
 use std::collections::BTreeMap;
 
@@ -124,7 +123,9 @@ fn check_known(cx: &Cx, entry: &Item<'_>, name: &str, suffix: &str) {
         return;
     }
     let words = READ.into_iter().chain(LATER);
-    let near = nearest(suffix, words).map(|near| format!("did you mean `berth.{near}`? "));
+    let near = cx
+        .nearest(suffix, words)
+        .map(|near| format!("did you mean `berth.{near}`? "));
     let near = near.unwrap_or_default();
     if name.starts_with("berth.") {
         let message = format!(

@@ -218,6 +218,7 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
     let sources = environment::Sources {
         variables: &variables,
         files: input.files,
+        loaded_bytes: Default::default(),
     };
     let application = application::read(&cx, &Item::root(&root), sources, input.project_directory);
     let (mut errors, warnings) = cx.finish();

@@ -22,6 +22,12 @@ pub const MAX_REPLICAS: u64 = 10_000;
 pub const MAX_PORTS: usize = 1_000;
 /// Most faults that one answer names; the rest is counted.
 pub const MAX_DIAGNOSTICS: usize = 200;
+/// Most pairs of words that are compared to find the one that was meant.
+pub const MAX_COMPARISONS: usize = 20_000;
+/// Most mounts of one service.
+pub const MAX_MOUNTS: usize = 1_000;
+/// Most text of all env files, each counted in each service that names it.
+pub const MAX_ENV_FILES_BYTES: usize = 4 * 1024 * 1024;
 /// Longest line of a snippet, in characters.
 pub const MAX_SNIPPET_CHARS: usize = 160;
 /// Least memory limit that Docker Engine accepts.

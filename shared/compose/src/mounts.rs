@@ -3,17 +3,19 @@
 use crate::{
     cx::{Cx, Item, shorten},
     keys,
+    limits::MAX_MOUNTS,
     tree::Kind,
     units,
 };
-use berth_events::spec::{MountSource, MountSpec};
+use berth_events::spec::{MountSource, MountSpec, VolumeSpec};
+use std::collections::{BTreeMap, BTreeSet};
 
 const TYPES: [&str; 3] = ["volume", "bind", "tmpfs"];
 const CURE: &str = "write \"name:/path\", \"/path/on/node:/path\", or \"/path\" for an anonymous volume";
 
 /// Which volumes there are and where relative paths begin.
 pub(crate) struct Volumes<'a> {
-    pub declared: &'a [&'a str],
+    pub declared: &'a BTreeMap<String, VolumeSpec>,
     pub project_directory: Option<&'a str>,
 }
 
@@ -24,51 +26,56 @@ pub(crate) fn read(
     tmpfs: Option<&Item<'_>>,
     known: &Volumes<'_>,
 ) -> Vec<MountSpec> {
-    let mut mounts: Vec<MountSpec> = Vec::new();
-    let mut add = |entry: &Item<'_>, mount: Option<MountSpec>| {
-        let Some(mount) = mount else { return };
-        if mounts.iter().any(|other| other.target == mount.target) {
+    let mut mounts = Vec::new();
+    let mut targets = BTreeSet::new();
+    for (entry, is_tmpfs) in entries(cx, volumes, tmpfs) {
+        let mount = match &entry.node.kind {
+            _ if is_tmpfs => tmpfs_entry(cx, &entry),
+            Kind::Map(_) => long(cx, &entry, known),
+            Kind::Scalar { text, .. } => short(cx, &entry, text, known),
+            Kind::Null | Kind::List(_) => {
+                let message = format!("a volume must be a text or a mapping, and is {}", entry.what());
+                cx.error(&entry, "compose.type", message, CURE);
+                None
+            }
+        };
+        let Some(mount) = mount else { continue };
+        if targets.insert(mount.target.clone()) {
+            mounts.push(mount);
+        } else {
             let message = format!("two mounts have the target `{}`", shorten(&mount.target));
             cx.error(
-                entry,
+                &entry,
                 "compose.mount_target",
                 message,
                 "give each mount a path of its own",
             );
-        } else {
-            mounts.push(mount);
         }
-    };
-    for entry in volumes
-        .map(|item| cx.list(item, "volumes: [\"data:/data\"]"))
-        .unwrap_or_default()
-    {
-        let mount = match &entry.node.kind {
-            Kind::Map(_) => long(cx, &entry, known),
-            Kind::Scalar { text, .. } => short(cx, &entry, text, known),
-            Kind::Null | Kind::List(_) => {
-                cx.error(
-                    &entry,
-                    "compose.type",
-                    format!("a volume must be a text or a mapping, and is {}", entry.what()),
-                    CURE,
-                );
-                None
-            }
-        };
-        add(&entry, mount);
-    }
-    let Some(tmpfs) = tmpfs else { return mounts };
-    let entries = if tmpfs.raw().is_some() {
-        vec![tmpfs.clone()]
-    } else {
-        cx.list(tmpfs, "tmpfs: [/run]")
-    };
-    for entry in entries {
-        let mount = tmpfs_entry(cx, &entry);
-        add(&entry, mount);
+        if mounts.len() > MAX_MOUNTS {
+            let message = format!("the service has more than {MAX_MOUNTS} mounts");
+            cx.error(
+                &entry,
+                "compose.mount_count",
+                message,
+                "mount a folder that holds several of them",
+            );
+            break;
+        }
     }
     mounts
+}
+
+/// The entries of `volumes`, then those of `tmpfs`, which are marked.
+fn entries<'n>(cx: &Cx, volumes: Option<&Item<'n>>, tmpfs: Option<&Item<'n>>) -> Vec<(Item<'n>, bool)> {
+    let volumes = volumes.map(|item| cx.list(item, "volumes: [\"data:/data\"]"));
+    let tmpfs = tmpfs.map(|item| match item.raw() {
+        Some(_) => vec![item.clone()],
+        None => cx.list(item, "tmpfs: [/run]"),
+    });
+    let volumes = volumes.into_iter().flatten().map(|entry| (entry, false));
+    volumes
+        .chain(tmpfs.into_iter().flatten().map(|entry| (entry, true)))
+        .collect()
 }
 
 fn target(cx: &Cx, item: &Item<'_>, text: &str) -> Option<String> {
@@ -144,12 +151,12 @@ fn modes(cx: &Cx, entry: &Item<'_>, modes: &str) -> bool {
 }
 
 fn volume(cx: &Cx, item: &Item<'_>, name: &str, known: &Volumes<'_>) -> Option<MountSource> {
-    if known.declared.contains(&name) {
+    if known.declared.contains_key(name) {
         return Some(MountSource::Volume {
             name: name.to_owned(),
         });
     }
-    let cure = match crate::suggest::nearest(name, known.declared.iter().copied()) {
+    let cure = match cx.nearest(name, known.declared.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!(
             "add `{}:` under the top-level `volumes:`, or begin a path with /",

@@ -7,7 +7,7 @@ use crate::{
     words::is_host_name,
 };
 use berth_events::spec::{NetworkAttachment, NetworkSpec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The network that every service joins unless it says otherwise.
 pub(crate) const DEFAULT: &str = "default";
@@ -141,7 +141,8 @@ pub(crate) fn joined(
 }
 
 fn aliases(cx: &Cx, item: &Item<'_>) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
+    let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
     for entry in cx.list(item, "aliases: [name]") {
         let Some(alias) = cx.text(&entry) else { continue };
         if !is_host_name(&alias) {
@@ -151,7 +152,7 @@ fn aliases(cx: &Cx, item: &Item<'_>) -> Vec<String> {
                 format!("`{}` is no host name", shorten(&alias)),
                 "use letters, digits, `-` and dots",
             );
-        } else if !out.contains(&alias) {
+        } else if seen.insert(alias.clone()) {
             out.push(alias);
         }
     }
@@ -162,7 +163,7 @@ fn check_declared(cx: &Cx, entry: &Item<'_>, name: &str, known: &BTreeMap<String
     if name == DEFAULT || known.contains_key(name) {
         return true;
     }
-    let cure = match crate::suggest::nearest(name, known.keys().map(String::as_str)) {
+    let cure = match cx.nearest(name, known.keys().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("add `{}:` under the top-level `networks:`", shorten(name)),
     };

@@ -1,5 +1,6 @@
 //! What a cluster's policy refuses. Every rule is one line of [`RULES`].
 
+use crate::limits::MAX_DIAGNOSTICS;
 use berth_events::spec::{ApplicationSpec, ContainerSpec, MountSource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,13 +157,17 @@ const SYSTEM_PATHS: [&str; 13] = [
     "/usr",
 ];
 
-/// Everything in an application that a policy refuses, in the order of services and rules.
+/// What a policy refuses of an application, in the order of services and rules; at most
+/// [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS) things, more are not needed to refuse it.
 pub fn policy_violations(spec: &ApplicationSpec, policy: Policy) -> Vec<PolicyViolation> {
     let mut violations: Vec<PolicyViolation> = Vec::new();
     for (service, service_spec) in &spec.services {
         for rule in RULES.iter().filter(|rule| policy < rule.allowed_by) {
             for (key, value) in (rule.find)(&service_spec.container, spec) {
                 let known = |v: &PolicyViolation| v.service == *service && v.key == key && v.value == value;
+                if violations.len() >= MAX_DIAGNOSTICS {
+                    return violations;
+                }
                 if !violations.iter().any(known) {
                     violations.push(PolicyViolation {
                         service: service.clone(),

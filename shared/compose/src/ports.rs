@@ -19,6 +19,7 @@ const CURE: &str =
 /// Reads `ports`.
 pub(crate) fn published(cx: &Cx, item: &Item<'_>) -> Vec<PortSpec> {
     let mut ports = Vec::new();
+    let mut seen = BTreeSet::new();
     for entry in cx.list(item, "ports: [\"8080:80\"]") {
         let before = ports.len();
         match &entry.node.kind {
@@ -33,6 +34,7 @@ pub(crate) fn published(cx: &Cx, item: &Item<'_>) -> Vec<PortSpec> {
                 );
             }
         }
+        keep_new(&mut ports, before, &mut seen);
         check_taken(cx, &entry, &ports, before);
         if ports.len() > MAX_PORTS {
             let message = format!("more than {MAX_PORTS} ports are published");
@@ -48,8 +50,17 @@ pub(crate) fn published(cx: &Cx, item: &Item<'_>) -> Vec<PortSpec> {
     ports
 }
 
-/// Two equal lines are one port; two targets on one node port are a fault.
+/// Two equal lines are one port.
+fn keep_new(ports: &mut Vec<PortSpec>, before: usize, seen: &mut BTreeSet<PortSpec>) {
+    let added = ports.split_off(before);
+    ports.extend(added.into_iter().filter(|port| seen.insert(port.clone())));
+}
+
+/// Two targets on one node port are a fault.
 fn check_taken(cx: &Cx, entry: &Item<'_>, ports: &[PortSpec], before: usize) {
+    if ports.len() == before {
+        return;
+    }
     let mut taken: BTreeMap<(u16, &str), &PortSpec> = BTreeMap::new();
     for (index, port) in ports.iter().enumerate() {
         let Some(published) = port.published else { continue };
@@ -196,9 +207,7 @@ fn push(
             protocol: protocol.clone(),
             host_ip: host_ip.clone(),
         };
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
+        ports.push(port);
     }
 }
 

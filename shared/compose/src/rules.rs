@@ -1,10 +1,7 @@
 //! Rules of placement: `KEY==PATTERN`, `KEY!=PATTERN`, `KEY==~PATTERN` (soft), from `environment:`
 //! entries of the classic kind, from Swarm's labels and from `deploy.placement`.
 
-use crate::{
-    cx::{Cx, Item, shorten},
-    suggest::nearest,
-};
+use crate::cx::{Cx, Item, shorten};
 use berth_events::spec::{Affinity, Constraint, Operator, PlacementSpec, ReschedulePolicy};
 
 /// Prefixes of `environment:` entries that are rules and not variables.
@@ -80,7 +77,7 @@ impl Rules {
         let known = NODE_KEYS.contains(&key.as_str()) || key.starts_with("node.labels.");
         if key.starts_with("node.") && !known {
             let mut cure = format!("use node.labels.NAME, or one of {}", NODE_KEYS.join(", "));
-            if let Some(near) = nearest(&key, NODE_KEYS.into_iter()) {
+            if let Some(near) = cx.nearest(&key, NODE_KEYS.into_iter()) {
                 cure = format!("did you mean `{near}`? {cure}");
             }
             cx.error(

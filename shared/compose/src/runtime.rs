@@ -186,7 +186,7 @@ pub(crate) fn ulimits(cx: &Cx, item: &Item<'_>) -> BTreeMap<String, Ulimit> {
     let mut out = BTreeMap::new();
     for entry in cx.map(item, "ulimits: {nofile: 65535}") {
         if !ULIMITS.contains(&entry.key) {
-            let cure = match crate::suggest::nearest(entry.key, ULIMITS.into_iter()) {
+            let cure = match cx.nearest(entry.key, ULIMITS.into_iter()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("use one of {}", ULIMITS.join(", ")),
             };
@@ -238,7 +238,7 @@ pub(crate) fn capabilities(cx: &Cx, item: &Item<'_>) -> Vec<String> {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
         if !CAPABILITIES.contains(&name) {
-            let cure = match crate::suggest::nearest(name, CAPABILITIES.into_iter()) {
+            let cure = match cx.nearest(name, CAPABILITIES.into_iter()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "see capabilities(7) for the names".to_owned(),
             };

@@ -276,7 +276,7 @@ fn known_service(cx: &Cx, entry: &Item<'_>, name: &str, scope: &Scope<'_>) -> bo
     if scope.services.contains(&name) {
         return true;
     }
-    let cure = match crate::suggest::nearest(name, scope.services.iter().copied()) {
+    let cure = match cx.nearest(name, scope.services.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "name a service of this file".to_owned(),
     };

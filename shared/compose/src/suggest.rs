@@ -1,5 +1,18 @@
 //! "Did you mean …?"
 
+use crate::{cx::Cx, limits::MAX_COMPARISONS};
+
+impl Cx {
+    /// [`nearest`], as long as the file has not asked for too many comparisons.
+    pub(crate) fn nearest<'w>(&self, word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+        let left = MAX_COMPARISONS.saturating_sub(self.comparisons.get());
+        let counted = words
+            .take(left)
+            .inspect(|_| self.comparisons.set(self.comparisons.get() + 1));
+        nearest(word, counted)
+    }
+}
+
 /// Most edits between a word and the one that was probably meant.
 const MAX_EDITS: usize = 2;
 

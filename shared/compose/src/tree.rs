@@ -19,6 +19,8 @@ pub(crate) struct Node {
     nodes: usize,
     /// How much text this holds.
     bytes: usize,
+    /// How many levels are below it.
+    height: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ impl Node {
             at,
             nodes: 1,
             bytes,
+            height: 0,
         }
     }
 
@@ -142,58 +145,50 @@ impl<'t> Reader<'t> {
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
         let at = place(&span);
-        if depth > MAX_DEPTH {
-            let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Fault::new("compose.depth", at, message, "flatten the file"));
-        }
+        check_depth(depth, at)?;
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, text.len(), at)?;
                 let node = Node::leaf(self.scalar(&text, style, tag.as_deref(), at), at);
-                Ok(self.anchored(anchor, node))
+                self.anchored(anchor, node)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.count(1, 0, at)?;
                 let reset = self.collection_tag(tag.as_deref(), at);
                 let node = unless_reset(reset, self.list(at, depth)?);
-                Ok(self.anchored(anchor, node))
+                self.anchored(anchor, node)
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.count(1, 0, at)?;
                 let reset = self.collection_tag(tag.as_deref(), at);
                 let node = unless_reset(reset, self.map(at, depth)?);
-                Ok(self.anchored(anchor, node))
+                self.anchored(anchor, node)
             }
-            Event::Alias(anchor) => self.alias(anchor, at),
+            Event::Alias(anchor) => self.alias(anchor, at, depth),
             _ => Ok(Node::leaf(Kind::Null, at)),
         }
     }
 
-    fn anchored(&mut self, anchor: usize, node: Node) -> Node {
+    /// Keeps a copy for aliases, which counts like one.
+    fn anchored(&mut self, anchor: usize, node: Node) -> Result<Node, Fault> {
         if anchor > 0 {
+            self.count(node.nodes, node.bytes, node.at)?;
             self.anchors.insert(anchor, node.clone());
         }
-        node
+        Ok(node)
     }
 
-    fn alias(&mut self, anchor: usize, at: Place) -> Result<Node, Fault> {
-        match self.anchors.get(&anchor) {
-            Some(node) => {
-                let (nodes, bytes) = (node.nodes, node.bytes);
-                self.count(nodes, bytes, at)?;
-                Ok(self
-                    .anchors
-                    .get(&anchor)
-                    .cloned()
-                    .unwrap_or(Node::leaf(Kind::Null, at)))
-            }
-            None => Err(Fault::new(
-                "compose.alias",
-                at,
-                "the alias stands inside the value that it names",
-                "define the anchor before and outside the place that uses it",
-            )),
-        }
+    fn alias(&mut self, anchor: usize, at: Place, depth: usize) -> Result<Node, Fault> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            let cure = "define the anchor before and outside the place that uses it";
+            let message = "the alias stands inside the value that it names";
+            return Err(Fault::new("compose.alias", at, message, cure));
+        };
+        let (nodes, bytes) = (node.nodes, node.bytes);
+        check_depth(depth + node.height, at)?;
+        self.count(nodes, bytes, at)?;
+        let copy = self.anchors.get(&anchor).cloned();
+        Ok(copy.unwrap_or(Node::leaf(Kind::Null, at)))
     }
 
     fn list(&mut self, at: Place, depth: usize) -> Result<Node, Fault> {
@@ -208,6 +203,7 @@ impl<'t> Reader<'t> {
             let item = self.node(event, span, depth + 1)?;
             node.nodes += item.nodes;
             node.bytes += item.bytes;
+            node.height = node.height.max(item.height + 1);
             items.push(item);
         }
     }
@@ -260,6 +256,11 @@ impl<'t> Reader<'t> {
             .iter()
             .map(|entry| entry.key.len() + entry.value.bytes)
             .sum::<usize>();
+        node.height = entries
+            .iter()
+            .map(|entry| entry.value.height + 1)
+            .max()
+            .unwrap_or(0);
         node.kind = Kind::Map(entries);
         Ok(node)
     }
@@ -335,6 +336,15 @@ impl<'t> Reader<'t> {
         self.faults
             .push(Fault::new("compose.tag", at, message, "remove the tag"));
     }
+}
+
+/// Bounds the recursion of everything that walks the tree.
+fn check_depth(depth: usize, at: Place) -> Result<(), Fault> {
+    if depth > MAX_DEPTH {
+        let message = format!("nested deeper than {MAX_DEPTH} levels");
+        return Err(Fault::new("compose.depth", at, message, "flatten the file"));
+    }
+    Ok(())
 }
 
 fn unless_reset(reset: bool, node: Node) -> Node {

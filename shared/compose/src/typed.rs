@@ -165,7 +165,7 @@ impl Cx {
         if found.is_none() {
             let message = format!("{}: `{}` is not known", named(item), crate::cx::shorten(&text));
             let mut cure = format!("write one of {}", words.join(", "));
-            if let Some(near) = crate::suggest::nearest(&text, words.iter().copied()) {
+            if let Some(near) = self.nearest(&text, words.iter().copied()) {
                 cure = format!("did you mean `{near}`? {cure}");
             }
             self.error(item, "compose.unknown_value", message, cure);

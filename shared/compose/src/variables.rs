@@ -57,11 +57,13 @@ impl<'a> Variables<'a> {
             variables: self,
             cx,
             bytes: 0,
+            path: String::new(),
             unset: BTreeSet::new(),
         };
         if let Kind::Map(entries) = &mut root.kind {
             for entry in entries.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
-                fill.node(&entry.key, &mut entry.value);
+                fill.path = entry.key.clone();
+                fill.node(&mut entry.value);
             }
         }
     }
@@ -71,30 +73,37 @@ struct Fill<'a, 'v> {
     variables: &'a Variables<'v>,
     cx: &'a Cx,
     bytes: usize,
+    /// Where the walk is.
+    path: String,
     /// Variables already warned of.
     unset: BTreeSet<String>,
 }
 
 impl Fill<'_, '_> {
-    fn node(&mut self, path: &str, node: &mut Node) {
-        let at = node.at;
+    fn node(&mut self, node: &mut Node) {
+        let (at, here) = (node.at, self.path.len());
         match &mut node.kind {
             Kind::Null => {}
             Kind::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    self.node(&format!("{path}[{index}]"), item);
+                    self.path.push_str(&format!("[{index}]"));
+                    self.node(item);
+                    self.path.truncate(here);
                 }
             }
             Kind::Map(entries) => {
                 for entry in entries {
-                    self.node(&format!("{path}.{}", entry.key), &mut entry.value);
+                    self.path.push('.');
+                    self.path.push_str(&entry.key);
+                    self.node(&mut entry.value);
+                    self.path.truncate(here);
                 }
             }
-            Kind::Scalar { text, plain } => self.scalar(path, at, text, *plain),
+            Kind::Scalar { text, plain } => self.scalar(at, text, *plain),
         }
     }
 
-    fn scalar(&mut self, path: &str, at: Place, text: &mut String, plain: bool) {
+    fn scalar(&mut self, at: Place, text: &mut String, plain: bool) {
         if !text.contains('$') || self.bytes > MAX_EXPANDED_BYTES {
             return;
         }
@@ -106,11 +115,17 @@ impl Fill<'_, '_> {
                 if self.bytes > MAX_EXPANDED_BYTES {
                     let message = format!("variables fill the file beyond {MAX_EXPANDED_BYTES} bytes");
                     let cure = "use shorter values, or put them into files of a volume";
-                    self.cx
-                        .report(Severity::Error, "compose.interpolation", path, at, message, cure);
+                    self.cx.report(
+                        Severity::Error,
+                        "compose.interpolation",
+                        &self.path,
+                        at,
+                        message,
+                        cure,
+                    );
                 }
                 for name in outcome.unset {
-                    self.warn_unset(path, at, name);
+                    self.warn_unset(at, name);
                 }
             }
             Err(fault) => {
@@ -119,13 +134,19 @@ impl Fill<'_, '_> {
                     at.column += u32::try_from(fault.offset).unwrap_or(0);
                 }
                 let (message, cure) = dotenv::explain(&fault);
-                self.cx
-                    .report(Severity::Error, "compose.interpolation", path, at, message, cure);
+                self.cx.report(
+                    Severity::Error,
+                    "compose.interpolation",
+                    &self.path,
+                    at,
+                    message,
+                    cure,
+                );
             }
         }
     }
 
-    fn warn_unset(&mut self, path: &str, at: Place, name: String) {
+    fn warn_unset(&mut self, at: Place, name: String) {
         let message = format!("the variable `{name}` is not set; it becomes empty");
         let cure =
             format!("set {name}, give a default with ${{{name}:-default}}, or demand it with ${{{name}:?}}");
@@ -133,7 +154,7 @@ impl Fill<'_, '_> {
             self.cx.report(
                 Severity::Warning,
                 "compose.unset_variable",
-                path,
+                &self.path,
                 at,
                 message,
                 cure,
@@ -150,6 +171,7 @@ pub(crate) fn env_file(
     text: &str,
     outer: &dyn Fn(&str) -> Option<String>,
 ) -> BTreeMap<String, String> {
+    let lines: Vec<&str> = text.lines().collect();
     let fault = |severity, code, line: u32, message: String, cure: String| Diagnostic {
         severity,
         code: Cow::Borrowed(code),
@@ -159,7 +181,7 @@ pub(crate) fn env_file(
         file: file.to_owned(),
         line,
         column: u32::from(line > 0),
-        snippet: name_of_line(text, line),
+        snippet: name_of_line(&lines, line),
     };
     match dotenv::read(text, outer) {
         Ok(outcome) => {
@@ -192,9 +214,9 @@ pub(crate) fn env_file(
 }
 
 /// The name of the variable of a line, without its value. A line that has none shows nothing.
-fn name_of_line(text: &str, line: u32) -> String {
+fn name_of_line(lines: &[&str], line: u32) -> String {
     let index = usize::try_from(line).unwrap_or(0).checked_sub(1);
-    let line = index.and_then(|index| text.lines().nth(index)).unwrap_or("");
+    let line = index.and_then(|index| lines.get(index)).copied().unwrap_or("");
     line.split_once('=').map_or(String::new(), |(name, _)| {
         format!("{}=…", crate::cx::shorten(name))
     })

@@ -55,7 +55,7 @@ pub(crate) fn stop_signal(cx: &Cx, item: &Item<'_>) -> Option<String> {
     if realtime || SIGNALS.contains(&bare) {
         return Some(format!("SIG{bare}"));
     }
-    let near = crate::suggest::nearest(bare, SIGNALS.into_iter());
+    let near = cx.nearest(bare, SIGNALS.into_iter());
     let cure = near.map_or_else(
         || "write a name such as SIGTERM or SIGINT, or a number".to_owned(),
         |near| format!("did you mean `SIG{near}`?"),

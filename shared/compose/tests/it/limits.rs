@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Far above what any of these files takes, and far below what one that is not stopped takes.
-const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The codes of the faults, each once.
 fn codes(case: &Case, text: &str) -> Vec<String> {
@@ -68,6 +68,44 @@ fn alias_bombs() {
         found == ["compose.no_services"] || found == ["compose.alias_budget"],
         "{found:?}"
     );
+}
+
+/// Each level is within the depth, and all together would be deeper than any stack.
+#[test]
+fn aliases_that_nest_deeper_and_deeper() {
+    let mut text = "x-0: &a0 x\n".to_owned();
+    for level in 1..2000 {
+        writeln!(text, "x-{level}: &a{level} [[[[[[[[*a{}]]]]]]]]", level - 1).unwrap();
+    }
+    assert_eq!(codes(&Case::default(), &text), ["compose.depth"]);
+    let anchors: String = (0..60).map(|level| format!("&a{level} [")).collect();
+    let text = format!("x-a: {anchors}{}{}\n", "x,".repeat(50_000), "]".repeat(60));
+    assert_eq!(codes(&Case::default(), &text), ["compose.alias_budget"]);
+}
+
+/// Files that are small and ask for a lot of comparing.
+#[test]
+fn long_lists_of_everything() {
+    let case = Case::default();
+    let lines = |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let keys = lines(45_000, &|n| format!("k{n}omman: x\n"));
+    let warnings = case.read(&service(&keys)).warnings;
+    assert_eq!(warnings.len(), MAX_DIAGNOSTICS + 1);
+    let mounts = lines(45_000, &|n| format!("- /m{n}\n"));
+    assert_eq!(
+        codes(&case, &service(&format!("volumes:\n{mounts}"))),
+        ["compose.mount_count"]
+    );
+    let volumes = lines(10_000, &|n| format!("  volume{n}:\n"));
+    let mounts = lines(10_000, &|n| format!("- volum{n}:/m{n}\n"));
+    let text = service(&format!("volumes:\n{mounts}")) + "volumes:\n" + &volumes;
+    assert_eq!(codes(&case, &text)[0], "compose.undefined_volume");
+    let ports = lines(1000, &|n| format!("- {0}:{0}\n", n + 1)) + &"- 1:1\n".repeat(40_000);
+    assert!(codes(&case, &service(&format!("ports:\n{ports}"))).is_empty());
+    let ranges = lines(400, &|n| {
+        format!("  s{n}: {{image: a, ports: ['1-1000:1-1000'], network_mode: none}}\n")
+    });
+    assert!(codes(&case, &format!("services:\n{ranges}")).is_empty());
 }
 
 #[test]
@@ -153,5 +191,24 @@ fn env_files_are_limited_too() {
     assert_eq!(
         codes(&case, &service("env_file: a.env")),
         ["compose.env_file_syntax"]
+    );
+    let case = Case {
+        files: BTreeMap::from([("a.env".to_owned(), "A=1\n".repeat(50_000))]),
+        ..Case::default()
+    };
+    let list = "- a.env\n".repeat(30_000);
+    assert_eq!(
+        codes(&case, &service(&format!("env_file:\n{list}")))
+            .first()
+            .unwrap(),
+        "compose.env_file_budget"
+    );
+    let case = Case {
+        files: BTreeMap::from([("a.env".to_owned(), "A='x\\\n".repeat(150_000))]),
+        ..Case::default()
+    };
+    assert_eq!(
+        codes(&case, &service("env_file: a.env"))[0],
+        "compose.env_file_syntax"
     );
 }
