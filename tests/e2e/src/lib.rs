@@ -1,1 +1,16 @@
-//! End to end: real processes, real engines.
+//! End to end: real processes, real engines, the real command line.
+//!
+//! A [`Platform`] is what a user has: a server (one process, or one process a service), engines as nodes, an
+//! agent on each, and `berth`. Nothing here knows the inside of the product. All of it is gone when the
+//! platform is dropped.
+
+mod platform;
+mod process;
+mod truth;
+
+pub use platform::{Form, Platform, SERVICES, items, path};
+pub use process::{Process, binary, signal, wait_for};
+pub use truth::{Running, engines_equal_desired, on_engines};
+
+/// The image that tests run: a static busybox with a web server as its command.
+pub const IMAGE: &str = "berth-test/web:1";
