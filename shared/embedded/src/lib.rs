@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use binaries::{BUNDLE_ENV, Binaries, NATS_SERVER_ENV, POSTGRES_BIN_ENV, SYSTEM_BUNDLE};
 pub use error::Error;
-pub use nats::{EmbeddedNats, NatsOptions};
+pub use nats::{EmbeddedNats, MAX_FILE_BYTES, MAX_MEMORY_BYTES, NatsOptions};
 pub use postgres::{Durability, EmbeddedPostgres, PostgresOptions, SUPERUSER};
 
 /// What both servers are started with.

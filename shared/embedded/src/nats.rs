@@ -31,6 +31,12 @@ const INFO_BYTES: u64 = 64 * 1024;
 /// A free port may be taken by another between our choice and the server's start.
 const PORT_ATTEMPTS: u32 = 5;
 
+/// What JetStream may keep in memory, over all streams.
+pub const MAX_MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+/// What JetStream may keep on the disk, over all streams. Without it the server takes three quarters of what is
+/// free at its start, and on a small disk refuses streams whose own limit is larger.
+pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
 /// What can be chosen about the embedded NATS server.
 #[derive(Debug, Clone)]
 pub struct NatsOptions {
@@ -42,6 +48,10 @@ pub struct NatsOptions {
     pub extra: String,
     /// Where the monitoring endpoint listens, if at all.
     pub monitor: Option<SocketAddr>,
+    /// What JetStream may keep in memory.
+    pub max_memory_bytes: u64,
+    /// What JetStream may keep on the disk.
+    pub max_file_bytes: u64,
     /// Whether JetStream syncs every message to the disk before it acknowledges it.
     pub sync_always: bool,
 }
@@ -53,6 +63,8 @@ impl Default for NatsOptions {
             store_dir: None,
             extra: String::new(),
             monitor: None,
+            max_memory_bytes: MAX_MEMORY_BYTES,
+            max_file_bytes: MAX_FILE_BYTES,
             sync_always: true,
         }
     }
@@ -221,10 +233,12 @@ fn render(settings: &Settings) -> String {
         "\"2m\""
     };
     let store = quoted(&settings.store.to_string_lossy());
+    let (memory, file) = (settings.options.max_memory_bytes, settings.options.max_file_bytes);
     let _ = writeln!(
         text,
-        "jetstream {{\n  store_dir: {store}\n  sync_interval: {sync}\n}}"
+        "jetstream {{\n  store_dir: {store}\n  sync_interval: {sync}"
     );
+    let _ = writeln!(text, "  max_memory_store: {memory}\n  max_file_store: {file}\n}}");
     text.push_str(&settings.options.extra);
     text.push('\n');
     text
