@@ -3,7 +3,7 @@
 use crate::{
     PublicKeys,
     cx::{Cx, Item, shorten},
-    environment, keys,
+    environment, keys, labels,
     limits::MAX_SERVICES,
     mounts, networks,
     service::{self, Scope},
@@ -221,7 +221,10 @@ fn volumes(cx: &Cx, item: &Item<'_>) -> BTreeMap<String, VolumeSpec> {
                 external,
                 driver: entry.child("driver").and_then(|item| cx.text(&item)),
                 driver_opts: table("driver_opts"),
-                labels: table("labels"),
+                labels: entry
+                    .child("labels")
+                    .map(|item| labels::table(cx, &item))
+                    .unwrap_or_default(),
             },
         );
     }

@@ -7,6 +7,8 @@ use crate::{
 use std::collections::BTreeMap;
 
 const FAMILIES: [&str; 2] = ["aliyun.", "berth."];
+/// Begins the labels by which Berth knows its containers, volumes and networks.
+const ENGINE_PREFIX: &str = "io.berth.";
 /// Labels that are read here and not set on containers, so that a change of them re-creates none.
 const READ: [&str; 3] = ["scale", "global", "depends"];
 /// Labels of later releases; a final `.` or `_` stands for every continuation.
@@ -59,6 +61,9 @@ pub(crate) fn read<'n>(
         cx.table(item, "labels: {name: value}");
         for (name, value, entry) in cx.pairs(item, "labels: {name: value}") {
             let value = value.unwrap_or_default();
+            if check_engine_label(cx, &entry, &name) {
+                continue;
+            }
             if of_container && rules.take_label(cx, &entry, &name, &value) {
                 continue;
             }
@@ -79,6 +84,29 @@ pub(crate) fn read<'n>(
         }
     }
     out
+}
+
+/// A table of labels of a volume or network.
+pub(crate) fn table(cx: &Cx, item: &Item<'_>) -> BTreeMap<String, String> {
+    for (name, _, entry) in cx.pairs(item, "labels: {name: value}") {
+        check_engine_label(cx, &entry, &name);
+    }
+    cx.table(item, "labels: {name: value}")
+}
+
+/// Labels by which Berth knows on the engine what is its own. True if the name may not be used.
+fn check_engine_label(cx: &Cx, entry: &Item<'_>, name: &str) -> bool {
+    let reserved = name.starts_with(ENGINE_PREFIX);
+    if reserved {
+        let message = format!("`{}` is a label that Berth sets itself", shorten(name));
+        cx.error(
+            entry,
+            "compose.reserved_label",
+            message,
+            "choose another prefix for labels of your own",
+        );
+    }
+    reserved
 }
 
 fn agree(

@@ -34,8 +34,9 @@ mod variables;
 mod words;
 mod yaml;
 
+pub use berth_events::SecurityPolicy as Policy;
 pub use diagnostic::{Diagnostic, Severity};
-pub use policy::{Policy, PolicyViolation, policy_violations};
+pub use policy::{PolicyViolation, policy_violations};
 pub use render::render;
 
 use berth_events::spec::ApplicationSpec;
@@ -211,8 +212,8 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         return Err(all(&cx));
     }
     let mut cx = Cx::new(Source::new(input.file_name, input.text));
-    let variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
-    let Some(root) = tree(&mut cx, input.text, &variables) else {
+    let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
+    let Some(root) = tree(&mut cx, input.text, &mut variables) else {
         return Err(all(&cx));
     };
     let sources = environment::Sources {
@@ -243,7 +244,7 @@ fn all(cx: &Cx) -> Vec<Diagnostic> {
 }
 
 /// The tree with variables filled in; `None` after a fault that leaves nothing to read.
-fn tree(cx: &mut Cx, text: &str, variables: &Variables<'_>) -> Option<Node> {
+fn tree(cx: &mut Cx, text: &str, variables: &mut Variables<'_>) -> Option<Node> {
     let (root, faults) = tree::read(text);
     if let Some(root) = &root {
         cx.source.hide_secrets(root);
@@ -271,6 +272,13 @@ fn tree(cx: &mut Cx, text: &str, variables: &Variables<'_>) -> Option<Node> {
         );
     }
     let mut root = root?;
+    let name = Item::root(&root)
+        .child("name")
+        .and_then(|item| item.raw().map(str::to_owned));
+    variables.project = variables
+        .project
+        .take()
+        .or(name.filter(|name| !name.contains('$')));
     variables.fill(cx, &mut root);
     Some(root)
 }
@@ -287,8 +295,8 @@ pub fn referenced_files_of(input: &Input<'_>) -> Vec<String> {
         return Vec::new();
     }
     let mut cx = Cx::new(Source::new(input.file_name, input.text));
-    let variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
-    tree(&mut cx, input.text, &variables).map_or_else(Vec::new, |root| files_of(&root))
+    let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
+    tree(&mut cx, input.text, &mut variables).map_or_else(Vec::new, |root| files_of(&root))
 }
 
 fn files_of(root: &Node) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use crate::{
     cx::{Cx, Item, shorten},
-    keys,
+    keys, labels,
     tree::Kind,
     words::is_host_name,
 };
@@ -39,7 +39,7 @@ pub(crate) fn declared(cx: &Cx, item: &Item<'_>) -> BTreeMap<String, NetworkSpec
                 internal: truth("internal"),
                 labels: entry
                     .child("labels")
-                    .map(|item| cx.table(&item, "labels: {name: value}"))
+                    .map(|item| labels::table(cx, &item))
                     .unwrap_or_default(),
             },
         );

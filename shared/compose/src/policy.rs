@@ -1,23 +1,11 @@
 //! What a cluster's policy refuses. Every rule is one line of [`RULES`].
 
 use crate::limits::MAX_DIAGNOSTICS;
+use berth_events::SecurityPolicy;
 use berth_events::spec::{ApplicationSpec, ContainerSpec, MountSource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// How much of a node a container may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Policy {
-    /// Nothing beyond its own namespaces: no bind mounts, no added capabilities.
-    Restricted,
-    /// Nothing that gives the node away.
-    #[default]
-    Baseline,
-    /// Everything.
-    Open,
-}
 
 /// Something that a policy refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,7 +19,7 @@ pub struct PolicyViolation {
     /// Stable name of the rule, such as `host_network`.
     pub rule: String,
     /// The policy in force.
-    pub policy: Policy,
+    pub policy: SecurityPolicy,
     /// Who can allow it, and how.
     pub who_may_allow: String,
 }
@@ -45,7 +33,7 @@ impl fmt::Display for PolicyViolation {
             rule,
             ..
         } = self;
-        let policy = self.policy.name();
+        let policy = name(self.policy);
         write!(
             f,
             "`{key}: {value}` of the service `{service}` is refused by the rule `{rule}` of the policy `{policy}`"
@@ -53,14 +41,12 @@ impl fmt::Display for PolicyViolation {
     }
 }
 
-impl Policy {
-    /// Its name in files and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Restricted => "restricted",
-            Self::Baseline => "baseline",
-            Self::Open => "open",
-        }
+/// Its name in files and on the command line.
+fn name(policy: SecurityPolicy) -> &'static str {
+    match policy {
+        SecurityPolicy::Restricted => "restricted",
+        SecurityPolicy::Baseline => "baseline",
+        SecurityPolicy::Open => "open",
     }
 }
 
@@ -70,49 +56,49 @@ type Found = Vec<(&'static str, String)>;
 /// A rule: the strictest policy that allows what it finds, and what it finds as (key, value).
 struct Rule {
     name: &'static str,
-    allowed_by: Policy,
+    allowed_by: SecurityPolicy,
     find: fn(&ContainerSpec, &ApplicationSpec) -> Found,
 }
 
 const RULES: [Rule; 8] = [
     Rule {
         name: "privileged",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: privileged,
     },
     Rule {
         name: "host_network",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: host_network,
     },
     Rule {
         name: "host_namespace",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: host_namespace,
     },
     Rule {
         name: "engine_socket",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: engine_socket,
     },
     Rule {
         name: "system_path",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: system_path,
     },
     Rule {
         name: "dangerous_capability",
-        allowed_by: Policy::Open,
+        allowed_by: SecurityPolicy::Open,
         find: dangerous_capability,
     },
     Rule {
         name: "host_path",
-        allowed_by: Policy::Baseline,
+        allowed_by: SecurityPolicy::Baseline,
         find: host_path,
     },
     Rule {
         name: "added_capability",
-        allowed_by: Policy::Baseline,
+        allowed_by: SecurityPolicy::Baseline,
         find: added_capability,
     },
 ];
@@ -159,7 +145,7 @@ const SYSTEM_PATHS: [&str; 13] = [
 
 /// What a policy refuses of an application, in the order of services and rules; at most
 /// [`MAX_DIAGNOSTICS`](crate::limits::MAX_DIAGNOSTICS) things, more are not needed to refuse it.
-pub fn policy_violations(spec: &ApplicationSpec, policy: Policy) -> Vec<PolicyViolation> {
+pub fn policy_violations(spec: &ApplicationSpec, policy: SecurityPolicy) -> Vec<PolicyViolation> {
     let mut violations: Vec<PolicyViolation> = Vec::new();
     for (service, service_spec) in &spec.services {
         for rule in RULES.iter().filter(|rule| policy < rule.allowed_by) {
@@ -177,7 +163,7 @@ pub fn policy_violations(spec: &ApplicationSpec, policy: Policy) -> Vec<PolicyVi
                         policy,
                         who_may_allow: format!(
                             "ask an administrator of the cluster to set its policy to {}",
-                            rule.allowed_by.name()
+                            name(rule.allowed_by)
                         ),
                     });
                 }

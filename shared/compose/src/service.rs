@@ -59,6 +59,17 @@ pub(crate) fn read(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> (ServiceSpec,
         .map(|item| environment::public(cx, &item, &values));
     own_extensions(cx, item, &mut rules);
     let mut container = container(cx, item, scope);
+    if container.network_mode.is_some()
+        && let Some(ports) = item.child("ports").filter(|_| !container.ports.is_empty())
+    {
+        let message = "`ports` has no effect beside this `network_mode`: no port is published";
+        cx.warn(
+            &ports,
+            "compose.ports_without_network",
+            message,
+            "remove `ports`, or `network_mode`",
+        );
+    }
     container.labels = labels.container.clone();
     container.environment = values
         .into_iter()

@@ -21,7 +21,8 @@ pub(crate) const DOTENV_NAME: &str = ".env";
 pub(crate) struct Variables<'a> {
     given: &'a BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
-    project: Option<&'a str>,
+    /// Value of `COMPOSE_PROJECT_NAME` unless it is set.
+    pub project: Option<String>,
 }
 
 impl<'a> Variables<'a> {
@@ -29,7 +30,7 @@ impl<'a> Variables<'a> {
     pub(crate) fn new(
         given: &'a BTreeMap<String, String>,
         dotenv: Option<&str>,
-        project: Option<&'a str>,
+        project: Option<&str>,
         cx: &Cx,
     ) -> Self {
         let dotenv = dotenv.map_or_else(BTreeMap::new, |text| {
@@ -38,17 +39,14 @@ impl<'a> Variables<'a> {
         Self {
             given,
             dotenv,
-            project,
+            project: project.map(str::to_owned),
         }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let named = || self.project.filter(|_| name == "COMPOSE_PROJECT_NAME");
-        self.given
-            .get(name)
-            .or_else(|| self.dotenv.get(name))
-            .map(String::as_str)
-            .or_else(named)
+        let project = self.project.as_ref().filter(|_| name == "COMPOSE_PROJECT_NAME");
+        let set = self.given.get(name).or_else(|| self.dotenv.get(name));
+        set.or(project).map(String::as_str)
     }
 
     /// Fills variables into every scalar of the tree except below top-level `x-…` keys.

@@ -276,3 +276,18 @@ fn one_reading_names_all_faults_and_shows_them_as_a_compiler_does() {
           = help: did you mean `ports`?
         "#);
 }
+
+#[test]
+fn labels_that_berth_sets_itself() {
+    let text = "services: {web: {image: a, labels: [io.berth.slot=1], deploy: {labels: {io.berth.x: y}}}}\nvolumes: {d: {labels: {io.berth.application: b}}}\nnetworks: {n: {labels: [io.berth.cluster=c]}}\n";
+    assert_snapshot!(Case::default().check(text), @r"
+        E 1:37 [compose.reserved_label] services.web.labels[0]: `io.berth.slot` is a label that Berth sets itself
+            choose another prefix for labels of your own
+        E 1:85 [compose.reserved_label] services.web.deploy.labels.io.berth.x: `io.berth.x` is a label that Berth sets itself
+            choose another prefix for labels of your own
+        E 2:46 [compose.reserved_label] volumes.d.labels.io.berth.application: `io.berth.application` is a label that Berth sets itself
+            choose another prefix for labels of your own
+        E 3:25 [compose.reserved_label] networks.n.labels[0]: `io.berth.cluster` is a label that Berth sets itself
+            choose another prefix for labels of your own
+        ");
+}

@@ -1,15 +1,16 @@
 //! What each policy refuses, and where the file says it.
 
 use crate::common::{Case, list, service};
-use berth_compose::{Policy, policy_violations};
+use berth_compose::policy_violations;
+use berth_events::SecurityPolicy;
 use insta::assert_snapshot;
 
 /// The violations of a service under a policy, each with its place.
-fn refused(policy: Policy, lines: &str) -> String {
+fn refused(policy: SecurityPolicy, lines: &str) -> String {
     refused_file(policy, &service(lines))
 }
 
-fn refused_file(policy: Policy, text: &str) -> String {
+fn refused_file(policy: SecurityPolicy, text: &str) -> String {
     let parsed = Case::default().read(text);
     let violations = policy_violations(&parsed.spec, policy);
     list(
@@ -24,7 +25,7 @@ const EVERYTHING: &str = "privileged: true\npid: host\nipc: host\nnetwork_mode: 
 
 #[test]
 fn restricted_refuses_whatever_reaches_the_node() {
-    assert_snapshot!(refused(Policy::Restricted, EVERYTHING), @r"
+    assert_snapshot!(refused(SecurityPolicy::Restricted, EVERYTHING), @r"
         E 4:17 [compose.policy] services.web.privileged: `privileged: true` of the service `web` is refused by the rule `privileged` of the policy `restricted`
             remove it, or ask an administrator of the cluster to set its policy to open
         E 7:19 [compose.policy] services.web.network_mode: `network_mode: host` of the service `web` is refused by the rule `host_network` of the policy `restricted`
@@ -48,7 +49,7 @@ fn restricted_refuses_whatever_reaches_the_node() {
 
 #[test]
 fn baseline_refuses_what_gives_the_node_away() {
-    assert_snapshot!(refused(Policy::Baseline, EVERYTHING), @r"
+    assert_snapshot!(refused(SecurityPolicy::Baseline, EVERYTHING), @r"
         E 4:17 [compose.policy] services.web.privileged: `privileged: true` of the service `web` is refused by the rule `privileged` of the policy `baseline`
             remove it, or ask an administrator of the cluster to set its policy to open
         E 7:19 [compose.policy] services.web.network_mode: `network_mode: host` of the service `web` is refused by the rule `host_network` of the policy `baseline`
@@ -68,7 +69,7 @@ fn baseline_refuses_what_gives_the_node_away() {
 
 #[test]
 fn open_refuses_nothing() {
-    assert_eq!(refused(Policy::Open, EVERYTHING), "");
+    assert_eq!(refused(SecurityPolicy::Open, EVERYTHING), "");
 }
 
 #[test]
@@ -76,7 +77,10 @@ fn ordinary_services_pass_everywhere() {
     let lines =
         "ports: [\"80:80\"]\ncap_drop: [ALL]\nipc: private\nvolumes: [data:/d, /anonymous]\ntmpfs: /run";
     assert_eq!(
-        refused_file(Policy::Restricted, &(service(lines) + "volumes: {data: }\n")),
+        refused_file(
+            SecurityPolicy::Restricted,
+            &(service(lines) + "volumes: {data: }\n")
+        ),
         ""
     );
 }
@@ -96,14 +100,14 @@ fn folders_around_and_below_system_paths_count() {
         "/srv/../etc",
     ] {
         assert_ne!(
-            refused(Policy::Baseline, &format!("volumes: [\"{path}:/x\"]")),
+            refused(SecurityPolicy::Baseline, &format!("volumes: [\"{path}:/x\"]")),
             "",
             "{path}"
         );
     }
     for path in ["/srv", "/home/app", "/etcetera", "/var/lib/app", "/data"] {
         assert_eq!(
-            refused(Policy::Baseline, &format!("volumes: [\"{path}:/x\"]")),
+            refused(SecurityPolicy::Baseline, &format!("volumes: [\"{path}:/x\"]")),
             "",
             "{path}"
         );
@@ -115,12 +119,12 @@ fn folders_around_and_below_system_paths_count() {
 fn detours_are_seen() {
     let volume =
         service("volumes: [v:/x]") + "volumes: {v: {driver_opts: {type: none, o: bind, device: /etc}}}\n";
-    assert_snapshot!(refused_file(Policy::Baseline, &volume), @r"
+    assert_snapshot!(refused_file(SecurityPolicy::Baseline, &volume), @r"
         E 4:5 [compose.policy] services.web.volumes: `volumes: /etc` of the service `web` is refused by the rule `system_path` of the policy `baseline`
             remove it, or ask an administrator of the cluster to set its policy to open
         ");
     let network = service("networks: [n]") + "networks: {n: {external: true, name: host}}\n";
-    assert_snapshot!(refused_file(Policy::Baseline, &network), @r"
+    assert_snapshot!(refused_file(SecurityPolicy::Baseline, &network), @r"
         E 4:16 [compose.policy] services.web.networks[0]: `networks: n` of the service `web` is refused by the rule `host_network` of the policy `baseline`
             remove it, or ask an administrator of the cluster to set its policy to open
         ");

@@ -273,3 +273,24 @@ fn variables() {
             write ${NAME}, or $$ for a dollar sign
         ");
 }
+
+#[test]
+fn the_project_has_a_name() {
+    let text =
+        "name: shop\nservices: {web: {image: \"${COMPOSE_PROJECT_NAME}/web\", labels: {a: \"$NAME\"}}}\n";
+    assert_snapshot!(Case::with(&[("NAME", "n")]).check(text), @r#"
+        name: shop
+        services:
+          web:
+            image: shop/web
+            labels:
+              a: "n"
+        "#);
+    let text = "name: ${NAME}\nservices: {web: {image: a}}\n";
+    assert_snapshot!(Case::with(&[("NAME", "n")]).check(text), @r#"
+        name: "n"
+        services:
+          web:
+            image: a
+        "#);
+}

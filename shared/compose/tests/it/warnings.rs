@@ -99,6 +99,14 @@ fn labels_and_rules_of_later_releases() {
 }
 
 #[test]
+fn ports_of_a_service_without_network_of_its_own() {
+    assert_snapshot!(warnings("network_mode: host\nports: [\"80:80\"]"), @r"
+        W 5:5 [compose.ports_without_network] services.web.ports: `ports` has no effect beside this `network_mode`: no port is published
+            remove `ports`, or `network_mode`
+        ");
+}
+
+#[test]
 fn top_level() {
     let text = "services: {web: {image: a, networks: [far]}}\nnetworks: {far: {driver: overlay, attachable: true}}\nsecrets: {a: {}}\nincluds: [x]\nvolumes: {d: {drvier: local}}\n";
     assert_snapshot!(Case::default().check(text), @r"
