@@ -171,7 +171,12 @@ mod tests {
             .current_dir(&place)
             .spawn()
             .unwrap();
-        assert_eq!(processes_on("sleep", &place).len(), 1);
+        // The command line is there only a moment after the start.
+        let until = Instant::now() + Duration::from_secs(10);
+        while processes_on("sleep", &place).len() != 1 {
+            assert!(Instant::now() < until, "not found");
+            std::thread::sleep(LEFTOVER_POLL);
+        }
         assert_eq!(processes_on("sleep", Path::new("/nowhere")).len(), 0);
         // A zombie has no command line, so that an unreaped child counts as ended.
         end_leftovers("sleep", &place, Signal::TERM).unwrap();

@@ -7,6 +7,7 @@
 mod account;
 mod binaries;
 mod child;
+mod cluster;
 mod error;
 mod folder;
 mod nats;

@@ -13,10 +13,10 @@ use rustix::process::Signal;
 use crate::account::dying_command;
 use crate::binaries::Binaries;
 use crate::child::{Program, Supervised};
+use crate::cluster::plain_environment;
 use crate::error::{Error, io_error};
 use crate::folder;
 use crate::output::Output;
-use crate::postgres::plain_environment;
 
 const NAME: &str = "nats-server";
 const LOCK: &str = "nats.lock";

@@ -3,15 +3,14 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use rand::RngExt as _;
 use rustix::process::{Pid, Signal};
 
 use crate::account::Account;
 use crate::binaries::{Binaries, PostgresBinaries};
 use crate::child::{Program, Supervised};
+use crate::cluster::{self, PASSWORD, plain_environment};
 use crate::error::{Error, io_error};
 use crate::folder;
 use crate::output::Output;
@@ -21,7 +20,6 @@ pub const SUPERUSER: &str = "berth";
 
 const NAME: &str = "postgres";
 const LOCK: &str = "postgres.lock";
-const PASSWORD: &str = "postgres.password";
 /// Names the socket file; nothing listens on this port unless one is asked for.
 const SOCKET_PORT: u16 = 5432;
 /// A socket path must fit into 107 bytes; the rest is for `/.s.PGSQL.5432`.
@@ -29,7 +27,6 @@ const LONGEST_SOCKET_FOLDER: usize = 88;
 /// Crash recovery of a large log takes its time.
 const READY_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-const PASSWORD_BYTES: usize = 32;
 const MAX_CONNECTIONS: u32 = 200;
 /// The line of postmaster.pid that says whether connections are accepted.
 const STATUS_LINE: usize = 7;
@@ -53,6 +50,9 @@ pub struct PostgresOptions {
     pub durability: Durability,
     /// A database that is created together with the data folder.
     pub database: Option<String>,
+    /// A folder in which a freshly made data folder is kept for the next one: a copy is made sooner. All copies
+    /// have the same password. For tests.
+    pub template_folder: Option<PathBuf>,
 }
 
 /// A running, supervised Postgres.
@@ -81,9 +81,9 @@ impl EmbeddedPostgres {
         let cluster = data.join("postgres");
         folder::end_leftovers(NAME, &cluster, Signal::INT)?;
         if !cluster.join("PG_VERSION").is_file() {
-            initialise(&data, &cluster, &programs, &account, options)?;
+            cluster::initialise(&data, &cluster, &programs, &account, options)?;
         }
-        check_version(&cluster, &programs)?;
+        cluster::check_version(&cluster, &programs)?;
         let password_file = data.join(PASSWORD);
         let password = fs::read_to_string(&password_file).map_err(io_error("read", &password_file))?;
         let (socket_folder, borrowed) = socket_folder(&data, &account)?;
@@ -151,112 +151,6 @@ impl Drop for EmbeddedPostgres {
             let _ = fs::remove_dir_all(&self.socket_folder);
         }
     }
-}
-
-/// Makes a data folder under another name and moves it into place when it is complete.
-fn initialise(
-    data: &Path,
-    cluster: &Path,
-    programs: &PostgresBinaries,
-    account: &Account,
-    options: &PostgresOptions,
-) -> Result<(), Error> {
-    let fresh = data.join("postgres.new");
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh).map_err(io_error("remove the unfinished", &fresh))?;
-    }
-    account.private_folder(&fresh)?;
-    let mut bytes = [0_u8; PASSWORD_BYTES];
-    rand::rng().fill(&mut bytes);
-    let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    folder::write_private(&data.join(PASSWORD), &password)?;
-    let handed = data.join("postgres.password.initdb");
-    folder::write_private(&handed, &password)?;
-    account.own(&handed)?;
-    let mut initdb = account.command(&programs.folder.join("initdb"));
-    initdb.args([
-        "--locale=C.UTF-8",
-        "--encoding=UTF8",
-        "--auth=scram-sha-256",
-        "--data-checksums",
-    ]);
-    initdb
-        .arg(format!("--username={SUPERUSER}"))
-        .arg("--pwfile")
-        .arg(&handed)
-        .arg("-D")
-        .arg(&fresh);
-    if options.durability == Durability::ProcessOnly {
-        initdb.arg("--no-sync");
-    }
-    let made = run(initdb, "initdb");
-    let _ = fs::remove_file(&handed);
-    made?;
-    if let Some(database) = &options.database {
-        create_database(&fresh, database, programs, account)?;
-    }
-    fs::rename(&fresh, cluster).map_err(io_error("put in place", cluster))
-}
-
-/// Creates a database in a data folder on which no server runs.
-fn create_database(
-    cluster: &Path,
-    name: &str,
-    programs: &PostgresBinaries,
-    account: &Account,
-) -> Result<(), Error> {
-    let mut single = account.command(&programs.folder.join("postgres"));
-    single.arg("--single").arg("-D").arg(cluster).arg("postgres");
-    let statement = format!("CREATE DATABASE \"{}\"\n", name.replace('"', "\"\""));
-    let path = cluster.join("create-database.sql");
-    folder::write_private(&path, &statement)?;
-    single.stdin(fs::File::open(&path).map_err(io_error("open", &path))?);
-    let made = run(single, "creating the first database");
-    fs::remove_file(&path).map_err(io_error("remove", &path))?;
-    made
-}
-
-fn run(mut command: Command, action: &str) -> Result<(), Error> {
-    command.current_dir("/").env_clear().envs(plain_environment());
-    let failed = |status: String, output: String| Error::Tool {
-        action: action.to_owned(),
-        status,
-        output,
-    };
-    let output = command
-        .output()
-        .map_err(|error| failed(error.to_string(), format!("{command:?}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = [output.stdout, output.stderr].concat();
-    Err(failed(
-        output.status.to_string(),
-        String::from_utf8_lossy(&text).into_owned(),
-    ))
-}
-
-/// Nothing of our own environment, which may hold secrets, reaches a child.
-pub(crate) fn plain_environment() -> Vec<(&'static str, String)> {
-    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
-    vec![("PATH", path), ("LC_ALL", "C.UTF-8".into()), ("TZ", "UTC".into())]
-}
-
-fn check_version(cluster: &Path, programs: &PostgresBinaries) -> Result<(), Error> {
-    let path = cluster.join("PG_VERSION");
-    let data = fs::read_to_string(&path)
-        .map_err(io_error("read", &path))?
-        .trim()
-        .to_owned();
-    if data == programs.major.to_string() {
-        return Ok(());
-    }
-    Err(Error::DataVersion {
-        folder: cluster.to_path_buf(),
-        data,
-        program: programs.folder.join("postgres"),
-        binary: programs.major.to_string(),
-    })
 }
 
 /// The folder of the socket: with the data, or in a short place when that path is too long for a socket.

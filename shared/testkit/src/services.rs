@@ -58,6 +58,7 @@ impl TestServices {
             data: folder.clone(),
             postgres: PostgresOptions {
                 durability: Durability::ProcessOnly,
+                template_folder: build_folder(),
                 ..PostgresOptions::default()
             },
             nats: NatsOptions {
@@ -154,6 +155,14 @@ fn make_folder(base: &Path) -> Result<(PathBuf, File), Error> {
     lock.lock().map_err(failed)?;
     fs::rename(&unnamed, folder.join(LOCK)).map_err(failed)?;
     Ok((folder, lock))
+}
+
+/// The folder of build results, if this program lies in it (`target/debug/deps/test`): what is kept there for the
+/// next test goes with `cargo clean`.
+fn build_folder() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let folder = program.parent().filter(|folder| folder.ends_with("deps"))?;
+    Some(folder.parent()?.parent()?.join("berth-testkit"))
 }
 
 /// Removes folders of tests that were killed: those whose lock nobody holds.
