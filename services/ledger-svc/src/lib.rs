@@ -25,6 +25,6 @@ pub use metrics::{LedgerMetrics, LedgerSnapshot};
 pub use options::{LedgerOptions, PARTITION_SIZE};
 pub use queue::{BUSY_AFTER, LedgerHandle, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_QUEUED};
 pub use read::{PAGE, VerifyError, VerifyReport, head, read, read_stream, verify};
-pub use run::{Ledger, LedgerView, run};
+pub use run::{Ledger, LedgerView, run, write_only};
 pub use schema::{Roles, SERVICES, setup};
 pub use streams::{EVT, LOGS, MIN_MAX_PAYLOAD};

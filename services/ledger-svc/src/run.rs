@@ -122,6 +122,32 @@ pub async fn run(
     Ledger::new(bus, pool, options).run(shutdown).await
 }
 
+/// A writer alone, without bus, relay and standby: for benchmarks and for filling a log from elsewhere.
+/// Whoever starts a ledger on the same log later relays what was written. It ends with `shutdown` or with
+/// the first fault; the task says why.
+///
+/// # Errors
+/// [`LedgerError`] if the log cannot be opened or another instance writes.
+pub async fn write_only(
+    pool: &PgPool,
+    options: &LedgerOptions,
+    shutdown: CancellationToken,
+) -> Result<(LedgerHandle, tokio::task::JoinHandle<LedgerError>), LedgerError> {
+    let opened = Store::open(pool, options.partition_size).await?;
+    let (store, sequencer) = opened.ok_or_else(|| LedgerError::Ended("another instance writes".into()))?;
+    let metrics = Arc::new(LedgerMetrics::default());
+    let (handle, mut queue) = queue(metrics.clone());
+    // Nobody reads the feed: it is full or closed, and both are no loss.
+    let (feed, _) = mpsc::channel(1);
+    let head = watch::Sender::new(sequencer.position);
+    let writer = Writer::new(store, sequencer, Committed { head, feed }, metrics);
+    let task = tokio::spawn(async move {
+        let ended = writer.run(&mut queue, &shutdown).await;
+        LedgerError::Ended(ended.to_string())
+    });
+    Ok((handle, task))
+}
+
 impl Ledger {
     /// Prepares an instance; `pool` logs in as `berth_ledger`.
     pub fn new(bus: Bus, pool: PgPool, options: LedgerOptions) -> Self {
