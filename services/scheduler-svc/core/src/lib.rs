@@ -13,6 +13,8 @@ pub mod allocation;
 pub mod application;
 pub mod explain;
 mod hash;
+#[cfg(test)]
+mod lab;
 pub mod limits;
 pub mod planner;
 pub mod view;

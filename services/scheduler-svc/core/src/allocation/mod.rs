@@ -30,8 +30,12 @@ pub struct AllocationAggregate;
 pub struct NodeAllocations {
     /// Events folded: the version of the stream.
     pub version: u64,
-    /// The journal whose numbers run now and the highest number taken; number 0: none yet.
+    /// The journal whose numbers run now and the highest number taken; journal 0: none yet.
     pub mark: ReportMark,
+    /// The highest number of that journal with an event in the log.
+    pub recorded: u64,
+    /// The journal and number after which the last digest found a hole.
+    pub hole_after: Option<(u64, u64)>,
     /// Journals before it: their late reports are ignored.
     pub past_journals: VecDeque<u64>,
     /// What the engine has, as far as is known.
@@ -142,7 +146,11 @@ impl Aggregate for AllocationAggregate {
 
     fn evolve(mut state: NodeAllocations, event: &AllocationEvent) -> NodeAllocations {
         state.version += 1;
-        state.note(mark_of(event));
+        let mark = mark_of(event);
+        state.note(mark);
+        if mark.journal == state.mark.journal {
+            state.recorded = state.recorded.max(mark.number);
+        }
         match event {
             AllocationEvent::Removed(removed) => {
                 state.allocations.remove(&removed.allocation_id);
@@ -156,21 +164,38 @@ impl Aggregate for AllocationAggregate {
 
 impl NodeAllocations {
     /// Remembers that reports up to this number are taken, also those that brought no news.
-    ///
-    /// A shell that keeps the state between reports notes what [`take`] answered, so that a report without
-    /// news does not look like a hole afterwards; after its restart a digest heals that.
-    pub fn note(&mut self, mark: ReportMark) {
-        if mark.number == 0 || self.past_journals.contains(&mark.journal) {
+    pub(crate) fn note(&mut self, mark: ReportMark) {
+        let other = mark.journal != self.mark.journal;
+        if self.past_journals.contains(&mark.journal) || (mark.number == 0 && mark.journal == 0) {
             return;
         }
-        if mark.journal != self.mark.journal && self.mark.number > 0 {
+        if other && self.mark.journal != 0 {
             self.past_journals.push_back(self.mark.journal);
             if self.past_journals.len() > MAX_PAST_JOURNALS {
                 self.past_journals.pop_front();
             }
+        }
+        if other {
+            self.recorded = 0;
+        }
+        if other || mark.number > self.mark.number {
             self.mark = mark;
-        } else if mark.journal != self.mark.journal || mark.number > self.mark.number {
-            self.mark = mark;
+        }
+    }
+
+    fn taken_of(&self, journal: u64) -> u64 {
+        if self.mark.journal == journal {
+            self.mark.number
+        } else {
+            0
+        }
+    }
+
+    fn recorded_of(&self, journal: u64) -> u64 {
+        if self.mark.journal == journal {
+            self.recorded
+        } else {
+            0
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::{AllocationAggregate, NodeAllocations, digest, observe};
 use berth_events::{
-    AllocationEvent, AllocationReport, Observation, ObservationKind, RecordedUpTo, ReportMark, VolumesDropped,
+    AllocationEvent, AllocationReport, Digest, Observation, ObservationKind, RecordedUpTo, ReportMark,
+    VolumesDropped,
 };
 use berth_eventsourcing::Aggregate;
+use berth_ids::Timestamp;
 
 /// What a report comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,81 +22,78 @@ pub struct Taken {
 /// Takes a report.
 ///
 /// Items up to the highest number taken are ignored; the first one beyond a hole and all after it too, and
-/// the agent is asked to send again. A digest that is not older than what was taken is the whole truth: it
-/// closes a hole and corrects every difference.
+/// the agent is asked to send again. A digest that is not older than what was taken is the whole truth and
+/// corrects every difference; it does not stand for missing items, unless the second one in a row finds
+/// the same hole: then nobody has them any more (a log restored from a backup) and counting goes on.
+///
+/// The answer names the highest number with an event, so that a number that brought no news stays with the
+/// agent until news follow, and a scheduler that starts anew never finds a hole that cannot be filled.
 pub fn take(known: &NodeAllocations, report: &AllocationReport) -> Taken {
-    let mut state = known.clone();
-    if state.past_journals.contains(&report.journal) {
-        return answer(state, vec![], report.journal, u64::MAX, false);
-    }
-    let mut number = if state.mark.journal == report.journal {
-        state.mark.number
-    } else {
-        0
+    let mut taken = Taken {
+        events: Vec::new(),
+        recorded: RecordedUpTo {
+            journal: report.journal,
+            number: u64::MAX,
+            resend: false,
+        },
+        state: known.clone(),
     };
-    let mut events = Vec::new();
-    let mut hole = false;
+    if known.past_journals.contains(&report.journal) {
+        return taken;
+    }
+    let mut number = known.taken_of(report.journal);
     for item in &report.items {
         if item.number <= number {
             continue;
         }
         if item.number > number + 1 {
-            hole = true;
+            taken.recorded.resend = true;
             break;
         }
         number = item.number;
-        let mark = ReportMark {
-            journal: report.journal,
-            number,
-            seen_at: item.seen_at,
-        };
-        let found = item_news(known_of(&state, item), item, mark);
-        apply(&mut state, &mut events, found);
-        state.note(mark);
+        let mark = mark(report, number, item.seen_at);
+        let found = item_news(known_of(&taken.state, item), item, mark);
+        apply(&mut taken, found);
+        taken.state.note(mark);
     }
     if let Some(digest) = &report.digest
         && digest.last_number >= number
     {
-        number = digest.last_number;
-        // After the digest there is no hole before its number; items beyond it come again.
-        hole = report.items.last().is_some_and(|item| item.number > number);
-        let mark = ReportMark {
-            journal: report.journal,
-            number,
-            seen_at: report
-                .items
-                .last()
-                .map_or(state.mark.seen_at, |item| item.seen_at),
-        };
-        let found = digest::differences(&state, digest, mark);
-        apply(&mut state, &mut events, found);
-        state.note(mark);
+        take_digest(&mut taken, report, digest, number);
     }
-    answer(state, events, report.journal, number, hole)
+    taken.recorded.number = taken.state.recorded_of(report.journal);
+    taken
 }
 
-fn answer(
-    state: NodeAllocations,
-    events: Vec<AllocationEvent>,
-    journal: u64,
-    number: u64,
-    resend: bool,
-) -> Taken {
-    Taken {
-        events,
-        recorded: RecordedUpTo {
-            journal,
-            number,
-            resend,
-        },
-        state,
+fn take_digest(taken: &mut Taken, report: &AllocationReport, digest: &Digest, number: u64) {
+    let seen_at = report
+        .items
+        .last()
+        .map_or(taken.state.mark.seen_at, |item| item.seen_at);
+    let found = digest::differences(&taken.state, digest, mark(report, number, seen_at));
+    apply(taken, found);
+    let hole = digest.last_number > number;
+    if hole && taken.state.hole_after == Some((report.journal, number)) {
+        taken.state.note(mark(report, digest.last_number, seen_at));
+        taken.state.hole_after = None;
+        return;
+    }
+    taken.recorded.resend |= hole;
+    taken.state.hole_after = hole.then_some((report.journal, number));
+}
+
+fn mark(report: &AllocationReport, number: u64, seen_at: Timestamp) -> ReportMark {
+    ReportMark {
+        journal: report.journal,
+        number,
+        seen_at,
     }
 }
 
-fn apply(state: &mut NodeAllocations, events: &mut Vec<AllocationEvent>, found: Vec<AllocationEvent>) {
+fn apply(taken: &mut Taken, found: Vec<AllocationEvent>) {
     for event in found {
-        *state = AllocationAggregate::evolve(std::mem::take(state), &event);
-        events.push(event);
+        taken.state = AllocationAggregate::evolve(std::mem::take(&mut taken.state), &event);
+        taken.events.push(event);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::view::{Availability, Home, NodeRow};
 use berth_events::spec::{Operator, PortSpec, ServiceSpec};
+use berth_ids::ApplicationId;
 
 /// What does not change within a plan: state, platform, constraints.
 pub(super) fn fixed(node: &NodeRow, spec: &ServiceSpec, constraints: &[Rule<'_>]) -> Option<Refused> {
@@ -220,9 +221,7 @@ fn affinity(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Ref
         let neighbour = neighbour(site, request, rule);
         match (rule.operator, neighbour) {
             (Operator::Equal, Some(_)) | (Operator::NotEqual, None) => Ok(()),
-            (Operator::Equal, None)
-                if request.first_of_its_kind && is_meant(rule, request, &request.resident(slot)) =>
-            {
+            (Operator::Equal, None) if request.first_of_its_kind && means_itself(rule, request, slot) => {
                 Ok(())
             }
             (Operator::Equal, None) => Err(Refused::Affinity {
@@ -234,20 +233,47 @@ fn affinity(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Ref
                 neighbour: Some(resident.name()),
             }),
         }
+    })?;
+    avoided(site, request, slot)
+}
+
+/// Who is there already may not want the newcomer beside it.
+fn avoided(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Refused> {
+    let mut wary = site
+        .residents
+        .iter()
+        .filter(|resident| !resident.avoids.is_empty());
+    let Some(first) = wary.next() else {
+        return Ok(());
+    };
+    let newcomer = request.resident(slot);
+    std::iter::once(first).chain(wary).try_for_each(|resident| {
+        let against = |rule: &&Rule<'_>| is_meant(rule, resident.application_id, &newcomer);
+        match resident.avoids.iter().find(against) {
+            None => Ok(()),
+            Some(rule) => Err(Refused::Affinity {
+                rule: rule.shown(),
+                neighbour: Some(format!("{}, whose rule that is", resident.name())),
+            }),
+        }
     })
+}
+
+fn means_itself(rule: &Rule<'_>, request: &Request<'_>, slot: u32) -> bool {
+    is_meant(rule, request.application.application_id, &request.resident(slot))
 }
 
 fn neighbour<'a>(site: &'a Site<'_>, request: &Request<'_>, rule: &Rule<'_>) -> Option<&'a Resident<'a>> {
     site.residents
         .iter()
-        .find(|resident| is_meant(rule, request, resident))
+        .find(|resident| is_meant(rule, request.application.application_id, resident))
 }
 
-/// Whether a rule about neighbours speaks of this container.
-fn is_meant(rule: &Rule<'_>, request: &Request<'_>, resident: &Resident<'_>) -> bool {
+/// Whether a rule about neighbours, of a service of `owner`, speaks of this container.
+fn is_meant(rule: &Rule<'_>, owner: ApplicationId, resident: &Resident<'_>) -> bool {
     match rule.subject {
         "service" => {
-            let own = resident.application_id == request.application.application_id;
+            let own = resident.application_id == owner;
             (own && rule.fits(resident.service))
                 || rule.fits(&format!("{}_{}", resident.application, resident.service))
         }

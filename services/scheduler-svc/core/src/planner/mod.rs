@@ -9,6 +9,7 @@
 
 mod block;
 mod choose;
+mod fill;
 mod filters;
 mod orders;
 mod pattern;

@@ -114,7 +114,8 @@ impl Plan {
 
     /// What to append, all or nothing, together with [`Plan::guards`]. Empty if the plan is.
     pub fn appends(&self) -> Vec<(StreamName, Expected, Vec<Event>)> {
-        let mut appends = Vec::new();
+        // What is given up comes first: at every event a slot has at most one live allocation.
+        let mut appends = self.settled(|settle| matches!(settle, Settle::Lost { .. }));
         let decided = self.changes.iter().cloned().map(PlacementEvent::Decided);
         let blocked = self.blocked.iter().cloned().map(PlacementEvent::Blocked);
         let placement: Vec<Event> = decided.chain(blocked).map(Event::from).collect();
@@ -125,19 +126,22 @@ impl Plan {
                 placement,
             ));
         }
-        let mut others: BTreeMap<StreamName, (Expected, Vec<Event>)> = BTreeMap::new();
-        for settle in &self.settle {
+        appends.extend(self.settled(|settle| !matches!(settle, Settle::Lost { .. })));
+        appends
+    }
+
+    fn settled(&self, which: impl Fn(&Settle) -> bool) -> Vec<(StreamName, Expected, Vec<Event>)> {
+        let mut streams: BTreeMap<StreamName, (Expected, Vec<Event>)> = BTreeMap::new();
+        for settle in self.settle.iter().filter(|settle| which(settle)) {
             for (stream, expected, event) in self.settle_events(settle) {
-                let entry = others.entry(stream).or_insert_with(|| (expected, Vec::new()));
+                let entry = streams.entry(stream).or_insert_with(|| (expected, Vec::new()));
                 entry.1.push(event);
             }
         }
-        appends.extend(
-            others
-                .into_iter()
-                .map(|(stream, (expected, events))| (stream, expected, events)),
-        );
-        appends
+        streams
+            .into_iter()
+            .map(|(stream, (expected, events))| (stream, expected, events))
+            .collect()
     }
 
     /// The same as [`Plan::appends`] with the guards, as a decision.

@@ -1,1 +1,380 @@
+//! Whatever happens to a cluster, in whatever order: the rules hold after every plan, a plan after its own
+//! events is empty, the same view gives the same plan, and calm follows.
 
+use crate::{
+    lab::{CLUSTER, GIB, Lab, app, running, service, with_memory, with_port, with_volume},
+    planner,
+    view::SchedulerView,
+};
+use berth_events::{
+    FailureReason, NodeCordoned, NodeEvent, NodeRemoved, NodeUncordoned, Observed, SchedulerCommand,
+    spec::{Affinity, Constraint, Operator, ReschedulePolicy, ServiceMode, ServiceSpec},
+};
+use berth_eventsourcing::{RowKey, View};
+use berth_ids::{AllocationId, NodeId};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, time::Duration};
+
+#[derive(Debug, Clone)]
+enum Deed {
+    AddNode {
+        memory: u64,
+        ssd: bool,
+    },
+    LoseNode(usize),
+    BringBack(usize),
+    Cordon(usize),
+    Uncordon(usize),
+    Drain(usize, bool),
+    RemoveNode(usize),
+    Deploy {
+        application: usize,
+        variant: u8,
+        replicas: u32,
+    },
+    Scale {
+        application: usize,
+        replicas: u32,
+    },
+    StopApp(usize),
+    StartApp(usize),
+    Restart(usize),
+    Remove(usize, bool),
+    Obey,
+    Exit(usize, i64),
+    Fail(usize),
+    Vanish(usize),
+    Health(usize, bool),
+    Wait(u64),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        2 => (1..8_u64, any::<bool>()).prop_map(|(memory, ssd)| Deed::AddNode { memory, ssd }),
+        1 => (0..8_usize).prop_map(Deed::LoseNode),
+        1 => (0..8_usize).prop_map(Deed::BringBack),
+        1 => (0..8_usize).prop_map(Deed::Cordon),
+        1 => (0..8_usize).prop_map(Deed::Uncordon),
+        1 => (0..8_usize, any::<bool>()).prop_map(|(n, force)| Deed::Drain(n, force)),
+        1 => (0..8_usize).prop_map(Deed::RemoveNode),
+        4 => (0..3_usize, 0..8_u8, 0..6_u32)
+            .prop_map(|(application, variant, replicas)| Deed::Deploy { application, variant, replicas }),
+        1 => (0..3_usize, 0..8_u32).prop_map(|(application, replicas)| Deed::Scale { application, replicas }),
+        1 => (0..3_usize).prop_map(Deed::StopApp),
+        1 => (0..3_usize).prop_map(Deed::StartApp),
+        1 => (0..3_usize).prop_map(Deed::Restart),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(a, volumes)| Deed::Remove(a, volumes)),
+        4 => Just(Deed::Obey),
+        1 => (0..20_usize, 0..3_i64).prop_map(|(a, code)| Deed::Exit(a, code)),
+        1 => (0..20_usize).prop_map(Deed::Fail),
+        1 => (0..20_usize).prop_map(Deed::Vanish),
+        1 => (0..20_usize, any::<bool>()).prop_map(|(a, well)| Deed::Health(a, well)),
+        2 => (0..100_u64).prop_map(Deed::Wait),
+    ]
+}
+
+fn variant(variant: u8, replicas: u32) -> ServiceSpec {
+    let mut spec = service(replicas, &format!("image-{}", variant % 3));
+    match variant {
+        1 => spec = with_memory(spec, GIB),
+        2 => spec = with_port(spec, 80),
+        3 => spec = with_volume(spec, "data"),
+        4 => spec.mode = ServiceMode::Global,
+        5 => spec.placement.constraints.push(Constraint {
+            key: "disk".into(),
+            operator: Operator::Equal,
+            pattern: "ssd".into(),
+            soft: false,
+        }),
+        6 => spec.placement.affinities.push(Affinity {
+            subject: "service".into(),
+            operator: Operator::NotEqual,
+            pattern: "web".into(),
+            soft: false,
+        }),
+        7 => {
+            spec.reschedule = ReschedulePolicy::Off;
+            spec.placement.max_replicas_per_node = 2;
+        }
+        _ => {}
+    }
+    spec
+}
+
+struct World {
+    lab: Lab,
+    nodes: Vec<NodeId>,
+}
+
+impl World {
+    fn pick(&self, at: usize) -> Option<NodeId> {
+        let node = *self.nodes.get(at % self.nodes.len().max(1))?;
+        self.lab.view.node(node).map(|row| row.node_id)
+    }
+
+    fn allocation(&self, at: usize) -> Option<AllocationId> {
+        let all: Vec<_> = self
+            .lab
+            .rows()
+            .into_iter()
+            .filter(|row| !self.lab.view.node(row.node_id).unwrap().lost)
+            .collect();
+        all.get(at % all.len().max(1)).map(|row| row.allocation_id)
+    }
+
+    fn on_application(&mut self, at: usize, command: impl Fn(berth_ids::ApplicationId) -> SchedulerCommand) {
+        if let Some(id) = self.lab.applications.get(&format!("app{at}")) {
+            // A refusal is an answer too.
+            let command = command(*id);
+            let _ = self.lab.try_command(&command);
+        }
+    }
+
+    fn on_node(&mut self, at: usize, event: NodeEvent) {
+        if let Some(node) = self.pick(at) {
+            self.lab.node_event(node, event);
+        }
+    }
+
+    fn node_deed(&mut self, deed: Deed) {
+        match deed {
+            Deed::AddNode { memory, ssd } if self.nodes.len() < 8 => {
+                let name = format!("n{}", self.nodes.len());
+                let node = self.lab.node_with(&name, |node| {
+                    node.facts.memory_bytes = memory * GIB;
+                    node.zone = format!("z{}", memory % 3);
+                    if ssd {
+                        node.labels.insert("disk".into(), "ssd".into());
+                    }
+                });
+                self.nodes.push(node);
+            }
+            Deed::LoseNode(at) => {
+                if let Some(node) = self
+                    .pick(at)
+                    .filter(|node| !self.lab.view.node(*node).unwrap().lost)
+                {
+                    self.lab.lose(node);
+                }
+            }
+            Deed::BringBack(at) => {
+                if let Some(node) = self
+                    .pick(at)
+                    .filter(|node| self.lab.view.node(*node).unwrap().lost)
+                {
+                    self.lab.bring_back(node);
+                }
+            }
+            Deed::Cordon(at) => self.on_node(
+                at,
+                NodeEvent::Cordoned(NodeCordoned {
+                    reason: String::new(),
+                }),
+            ),
+            Deed::Uncordon(at) => self.on_node(at, NodeEvent::Uncordoned(NodeUncordoned {})),
+            Deed::Drain(at, force) => {
+                if let Some(node) = self.pick(at) {
+                    self.lab.drain(node, Duration::from_secs(30), force);
+                }
+            }
+            Deed::RemoveNode(at) => self.on_node(at, NodeEvent::Removed(NodeRemoved { forced: true })),
+            _ => {}
+        }
+    }
+
+    fn application_deed(&mut self, deed: Deed) {
+        match deed {
+            Deed::Deploy {
+                application,
+                variant: kind,
+                replicas,
+            } => {
+                let name = format!("app{application}");
+                let mut spec = app([("web", variant(kind, replicas)), ("side", variant(kind / 2, 1))]);
+                spec.volumes.insert("data".into(), Default::default());
+                let command = self.lab.deploy_command(&name, spec);
+                if let Ok(result) = self.lab.try_command(&command) {
+                    let id = result["application_id"].as_str().unwrap().parse().unwrap();
+                    self.lab.applications.insert(name, id);
+                }
+            }
+            Deed::Scale {
+                application,
+                replicas,
+            } => {
+                self.on_application(application, |application_id| SchedulerCommand::Scale {
+                    application_id,
+                    service: "web".into(),
+                    replicas,
+                    expected_version: None,
+                });
+            }
+            Deed::StopApp(at) => {
+                self.on_application(at, |application_id| SchedulerCommand::Stop { application_id })
+            }
+            Deed::StartApp(at) => {
+                self.on_application(at, |application_id| SchedulerCommand::Start { application_id })
+            }
+            Deed::Restart(at) => self.on_application(at, |application_id| SchedulerCommand::Restart {
+                application_id,
+                services: Default::default(),
+            }),
+            Deed::Remove(at, volumes) => {
+                self.on_application(at, |application_id| SchedulerCommand::Remove {
+                    application_id,
+                    volumes,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn container_deed(&mut self, deed: Deed) {
+        let report = |world: &mut Self, at: usize, state: &dyn Fn(AllocationId) -> Observed| {
+            if let Some(id) = world.allocation(at) {
+                world.lab.report(id, state(id));
+            }
+        };
+        match deed {
+            Deed::Exit(at, code) => {
+                if let Some(id) = self.allocation(at) {
+                    self.lab.exit(id, code);
+                }
+            }
+            Deed::Fail(at) => report(self, at, &|_| Observed::Failed {
+                reason: FailureReason::Pull,
+                message: "no".into(),
+            }),
+            Deed::Vanish(at) => report(self, at, &|_| Observed::Removed),
+            Deed::Health(at, well) => report(self, at, &|id| running(id, 0, Some(well))),
+            Deed::Obey => self.lab.obey(),
+            Deed::Wait(seconds) => self.lab.pass(Duration::from_secs(seconds)),
+            other => {
+                self.node_deed(other.clone());
+                self.application_deed(other);
+            }
+        }
+    }
+
+    /// A plan twice: the same; a plan after its own events: empty.
+    fn plan(&mut self) {
+        let plan_now = |lab: &Lab| {
+            let mut id = 1_u128 << 64;
+            planner::plan(&lab.view, CLUSTER, lab.now, &mut || {
+                id += 1;
+                AllocationId::from_u128(id)
+            })
+        };
+        let (one, two) = (plan_now(&self.lab), plan_now(&self.lab));
+        assert_eq!(one, two, "the same view gives the same plan");
+        let plans = self.lab.plan_all();
+        for plan in &plans {
+            self.check_hard_rules(plan);
+        }
+        let steps = plans.iter().filter(|plan| !plan.is_empty()).count();
+        assert!(steps <= 3, "{steps} plans until calm: {plans:#?}");
+    }
+
+    /// New containers keep the hard rules of their service.
+    fn check_hard_rules(&self, plan: &planner::Plan) {
+        for change in &plan.changes {
+            let node = self.lab.view.node(change.node_id).unwrap();
+            for placed in &change.place {
+                assert!(!node.lost && node.availability == crate::view::Availability::Active);
+                let spec = &self.lab.view.application(placed.application_id).unwrap().spec;
+                let service = &spec.services[&placed.service];
+                if !service.placement.constraints.is_empty() {
+                    assert_eq!(node.labels.get("disk").map(String::as_str), Some("ssd"));
+                }
+            }
+        }
+    }
+}
+
+/// All rows, and the view restored from them.
+fn restored(lab: &Lab) -> SchedulerView {
+    let mut rows: BTreeMap<RowKey, Option<String>> = BTreeMap::new();
+    let mut view = SchedulerView::default();
+    for recorded in lab.log.after(0) {
+        for key in view.apply(recorded, &recorded.event().unwrap()) {
+            rows.insert(key, None);
+        }
+    }
+    for (key, json) in &mut rows {
+        *json = view.row(key);
+    }
+    let mut again = SchedulerView::default();
+    for (key, json) in rows {
+        if let Some(json) = json {
+            again.restore(key, &json).unwrap();
+        }
+    }
+    again
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_hold_whatever_happens(deeds in prop::collection::vec(deed(), 1..60)) {
+        let mut world = World { lab: Lab::new(), nodes: Vec::new() };
+        for deed in deeds {
+            world.container_deed(deed);
+            world.plan();
+        }
+        assert!(restored(&world.lab) == world.lab.view, "rows hold the whole state");
+        calm(&mut world);
+    }
+}
+
+/// With all nodes back and agents that obey, every slot runs, has completed, or says why not.
+fn calm(world: &mut World) {
+    for at in 0..world.nodes.len() {
+        world.node_deed(Deed::BringBack(at));
+    }
+    for _ in 0..8 {
+        world.lab.settle();
+        world.lab.pass(Duration::from_secs(61));
+        for row in world.lab.rows() {
+            if row.healthy == Some(false) && row.stop.is_none() {
+                world.lab.report(
+                    row.allocation_id,
+                    running(row.allocation_id, row.restarts, Some(true)),
+                );
+            }
+        }
+    }
+    world.lab.settle();
+    let view = &world.lab.view;
+    for application in view.applications_of(CLUSTER) {
+        assert!(
+            application.removing.is_none(),
+            "nothing is left of what was removed"
+        );
+        for (name, service) in &application.spec.services {
+            let ServiceMode::Replicated { replicas } = service.mode else {
+                continue;
+            };
+            let replicas = if application.stopped { 0 } else { replicas };
+            let blocked = view.blocked(application.application_id, name);
+            let runs = |slot: &u32| {
+                view.allocations_of(application.application_id, name).any(|row| {
+                    row.slot == *slot && row.is_kept() && row.phase == crate::allocation::Phase::Running
+                })
+            };
+            for slot in 1..=replicas {
+                let told = blocked.is_some_and(|row| row.slots.contains(&slot));
+                assert!(
+                    runs(&slot) != told,
+                    "{name}.{slot}: runs {}, blocked {told}",
+                    runs(&slot)
+                );
+            }
+            let more = view
+                .allocations_of(application.application_id, name)
+                .filter(|row| row.slot > replicas)
+                .count();
+            assert_eq!(more, 0, "surplus of {name}");
+        }
+    }
+}

@@ -4,14 +4,17 @@ use super::{
     filters,
     pattern::Pattern,
     rejection::Refused,
-    world::{Resident, Site},
+    world::{Resident, Site, World},
 };
 use crate::{
     engine_volume_name, is_node_local,
     view::{ApplicationRow, ClusterRow},
 };
 use berth_events::spec::{Affinity, Constraint, Operator, ServiceSpec, Strategy};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 /// Labels over whose values containers are spread, at most.
 pub(super) const MAX_SPREAD_LABELS: usize = 3;
@@ -117,6 +120,8 @@ pub(super) struct Request<'a> {
     /// Per site: how many soft constraints hold.
     pub(super) preferred: Vec<i64>,
     pub(super) levels: Vec<Level>,
+    /// Hard rules about whom it does not want beside it.
+    avoids: Rc<[Rule<'a>]>,
     /// A hard wish for neighbours that nobody but the service itself fulfils: its first container is free.
     pub(super) first_of_its_kind: bool,
 }
@@ -128,8 +133,9 @@ impl<'a> Request<'a> {
         name: &'a str,
         spec: &'a ServiceSpec,
         hash: &'a str,
-        sites: &[Site<'a>],
+        world: &World<'a>,
     ) -> Self {
+        let sites = &world.sites;
         let volumes = &application.spec.volumes;
         let constraints: Vec<Rule<'a>> = spec.placement.constraints.iter().map(Rule::from).collect();
         let mut request = Self {
@@ -159,6 +165,7 @@ impl<'a> Request<'a> {
                 .collect(),
             constraints,
             levels: levels(spec, sites),
+            avoids: world.avoids(application.application_id, name),
             first_of_its_kind: false,
         };
         for (at, site) in sites.iter().enumerate() {
@@ -186,6 +193,7 @@ impl<'a> Request<'a> {
             service: self.name,
             slot,
             container: &self.spec.container,
+            avoids: Rc::clone(&self.avoids),
         }
     }
 

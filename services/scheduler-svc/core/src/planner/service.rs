@@ -3,12 +3,13 @@
 use super::{
     Planner,
     block::{BlockedSlot, Cause},
-    choose::{Ask, Choice, binding_home, choose},
+    choose::{Ask, binding_home, choose},
+    fill::parcel,
     filters,
     orders::Parcel,
     rejection::Refused,
     request::Request,
-    slots::{Hold, is_complete},
+    slots::is_complete,
     unwanted_reason,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow},
 };
 use berth_events::{
-    Placed, PlacementReason, ProjectSpec, StopReason,
+    StopReason,
     spec::{ReschedulePolicy, ServiceMode, ServiceSpec},
 };
 use std::{collections::BTreeMap, rc::Rc};
@@ -25,19 +26,19 @@ use std::{collections::BTreeMap, rc::Rc};
 pub(super) struct Pass<'a> {
     pub(super) request: Request<'a>,
     /// Allocations by slot, oldest first.
-    rows: BTreeMap<u32, Vec<&'a AllocationRow>>,
+    pub(super) rows: BTreeMap<u32, Vec<&'a AllocationRow>>,
     /// Wanted slots; for global services with their node.
     wanted: BTreeMap<u32, Option<usize>>,
     /// Containers that are out on purpose or on their way.
     out: u32,
     /// The most that may be out for changes and moves.
     limit: u32,
-    parcel: Parcel<'a>,
-    blocked: Vec<BlockedSlot>,
+    pub(super) parcel: Parcel<'a>,
+    pub(super) blocked: Vec<BlockedSlot>,
     /// The answer of all nodes to a slot without ties; the next one gets the same.
-    refused: Option<Rc<Vec<(usize, Refused)>>>,
+    pub(super) refused: Option<Rc<Vec<(usize, Refused)>>>,
     /// Every wanted slot runs what it should or has completed.
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 /// What a slot has.
@@ -59,7 +60,7 @@ impl<'a> Planner<'a, '_> {
         spec: &'a ServiceSpec,
     ) -> bool {
         let hash = application.hashes.get(name).map_or("", String::as_str);
-        let request = Request::new(self.cluster, application, name, spec, hash, &self.world.sites);
+        let request = Request::new(self.cluster, application, name, spec, hash, &self.world);
         let mut pass = Pass {
             parcel: parcel(&request),
             request,
@@ -292,91 +293,6 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    /// A slot without a container: complete, given up, waiting, or to be placed.
-    fn fill(&mut self, pass: &mut Pass<'a>, slot: u32, only: Option<usize>) {
-        let state = self.state_of(&pass.request, slot);
-        if is_complete(&pass.request, state) {
-            return;
-        }
-        pass.settled = false;
-        match self.holds_back(&pass.request, state) {
-            None => {}
-            Some(Hold::Wait) => return,
-            Some(Hold::Report(cause)) => {
-                pass.blocked.push(BlockedSlot { slot, cause });
-                return;
-            }
-        }
-        let tied = only.is_some() || state.is_some_and(|state| state.home.is_some());
-        if !tied && let Some(refused) = &pass.refused {
-            let cause = Cause::Refused(Rc::clone(refused));
-            pass.blocked.push(BlockedSlot { slot, cause });
-            return;
-        }
-        let ask = Ask {
-            slot,
-            state,
-            only,
-            except: None,
-            now: self.now,
-        };
-        match choose(&self.world, &pass.request, &ask) {
-            Ok(choice) => self.place(pass, slot, state, choice),
-            Err(refused) => {
-                let refused = Rc::new(refused);
-                let home = binding_home(&self.world, &pass.request, state);
-                let cause = match home {
-                    Some(home) => Cause::Home {
-                        node: home.node_name.clone(),
-                        refused: Rc::clone(&refused),
-                    },
-                    None => Cause::Refused(Rc::clone(&refused)),
-                };
-                if !tied {
-                    pass.refused = Some(refused);
-                }
-                pass.blocked.push(BlockedSlot { slot, cause });
-            }
-        }
-    }
-
-    fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
-        let application = pass.request.application;
-        let node_id = self.world.sites[choice.site].row.node_id;
-        if !self.orders.has_room(node_id, &pass.parcel) {
-            return;
-        }
-        // What ended in this slot has been kept for its output; now its successor comes.
-        for row in pass.rows.get(&slot).into_iter().flatten() {
-            if row.phase.is_ended() && row.stop.is_none() {
-                self.order_stop(row, StopReason::Ended);
-            }
-        }
-        let placed = Placed {
-            allocation_id: (self.ids)(),
-            application_id: application.application_id,
-            release_id: application.release_id,
-            service: pass.request.name.to_owned(),
-            slot,
-            spec_hash: pass.request.hash.to_owned(),
-            restart: pass.request.spec.restart,
-            why: PlacementReason {
-                cause: cause(&pass.request, state),
-                ..choice.why
-            },
-        };
-        let project = ProjectSpec {
-            name: application.name.to_string(),
-            volumes: application.spec.volumes.clone(),
-            networks: application.spec.networks.clone(),
-        };
-        self.orders.place(node_id, placed, &pass.parcel, project);
-        self.chosen.insert(node_id);
-        self.concerned.insert(application.application_id);
-        self.world.sites[choice.site].settle(pass.request.resident(slot));
-        pass.request.note(choice.site, 1);
-    }
-
     pub(super) fn state_of(&self, request: &Request<'a>, slot: u32) -> Option<&'a SlotRow> {
         self.view.slots.get(&SlotKey {
             application_id: request.application.application_id,
@@ -405,18 +321,6 @@ impl<'a> Planner<'a, '_> {
     }
 }
 
-fn parcel<'a>(request: &Request<'a>) -> Parcel<'a> {
-    let size = |bytes: Result<Vec<u8>, serde_json::Error>| bytes.map_or(0, |text| text.len());
-    let spec = &request.application.spec;
-    Parcel {
-        hash: request.hash,
-        container: &request.spec.container,
-        bytes: size(serde_json::to_vec(&request.spec.container))
-            + size(serde_json::to_vec(&spec.volumes))
-            + size(serde_json::to_vec(&spec.networks)),
-    }
-}
-
 /// It runs, nobody told it to stop, and its check, if it has one, says well.
 pub(super) fn is_ready(request: &Request<'_>, row: &AllocationRow) -> bool {
     let well = if request.has_check() {
@@ -436,14 +340,4 @@ fn outdated(request: &Request<'_>, row: &AllocationRow) -> Option<StopReason> {
     restart
         .is_some_and(|position| row.placed_at < *position)
         .then_some(StopReason::Restart)
-}
-
-/// What makes the placement necessary.
-fn cause(request: &Request<'_>, state: Option<&SlotRow>) -> String {
-    let scaled = request.application.scaled.contains(request.name);
-    let new = if scaled { "scaled" } else { "new" };
-    state
-        .and_then(|state| state.cause.as_deref())
-        .unwrap_or(new)
-        .to_owned()
 }

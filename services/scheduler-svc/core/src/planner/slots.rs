@@ -111,7 +111,7 @@ impl<'a> Planner<'a, '_> {
             return true;
         };
         let hash = application.hashes.get(name).map_or("", String::as_str);
-        let other = Request::new(self.cluster, application, name, spec, hash, &self.world.sites);
+        let other = Request::new(self.cluster, application, name, spec, hash, &self.world);
         let slots: Vec<u32> = match spec.mode {
             ServiceMode::Replicated { replicas } => (1..=replicas).collect(),
             ServiceMode::Global => (0..other.fixed.len())

@@ -1,12 +1,16 @@
 //! The nodes of a cluster with all that is on them, as the plan goes on.
 
+use super::request::Rule;
 use crate::{
     allocation::Phase,
     view::{AllocationRow, AssignedRow, Availability, NodeRow, SchedulerView},
 };
-use berth_events::spec::{ContainerSpec, PortSpec};
+use berth_events::spec::{ContainerSpec, Operator, PortSpec};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
 
 /// A node and what it holds.
 #[derive(Debug)]
@@ -28,13 +32,15 @@ pub(super) struct Site<'a> {
 }
 
 /// A container on a node, as neighbours see it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Resident<'a> {
     pub(super) application_id: ApplicationId,
     pub(super) application: &'a str,
     pub(super) service: &'a str,
     pub(super) slot: u32,
     pub(super) container: &'a ContainerSpec,
+    /// Hard rules of its service about whom it does not want beside it.
+    pub(super) avoids: Rc<[Rule<'a>]>,
 }
 
 impl Resident<'_> {
@@ -102,7 +108,11 @@ pub(super) struct World<'a> {
     by_id: BTreeMap<NodeId, usize>,
     /// Allocations that this plan gives up.
     pub(super) lost: BTreeMap<NodeId, BTreeSet<AllocationId>>,
+    /// Whom each service does not want beside it.
+    avoids: Avoids<'a>,
 }
+
+type Avoids<'a> = HashMap<(ApplicationId, &'a str), Rc<[Rule<'a>]>>;
 
 impl<'a> World<'a> {
     pub(super) fn new(view: &'a SchedulerView, cluster: ClusterId) -> Self {
@@ -111,9 +121,10 @@ impl<'a> World<'a> {
             .map(|row| Site::new(row, view.assigned(row.node_id)))
             .collect();
         sites.sort_by(|a, b| (&a.row.name, a.row.node_id).cmp(&(&b.row.name, b.row.node_id)));
+        let avoids = avoids(view, cluster);
         for site in &mut sites {
             for row in view.allocations_on(site.row.node_id) {
-                populate(view, site, row);
+                populate(view, &avoids, site, row);
             }
         }
         let by_id = sites
@@ -125,7 +136,15 @@ impl<'a> World<'a> {
             sites,
             by_id,
             lost: BTreeMap::new(),
+            avoids,
         }
+    }
+
+    pub(super) fn avoids(&self, application: ApplicationId, service: &'a str) -> Rc<[Rule<'a>]> {
+        self.avoids
+            .get(&(application, service))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(super) fn site_of(&self, node: NodeId) -> Option<usize> {
@@ -153,7 +172,24 @@ impl<'a> World<'a> {
     }
 }
 
-fn populate<'a>(view: &'a SchedulerView, site: &mut Site<'a>, row: &'a AllocationRow) {
+fn avoids(view: &SchedulerView, cluster: ClusterId) -> Avoids<'_> {
+    let mut avoids = HashMap::new();
+    for application in view.applications_of(cluster) {
+        for (name, service) in &application.spec.services {
+            let hard = service.placement.affinities.iter();
+            let rules: Rc<[Rule<'_>]> = hard
+                .filter(|rule| !rule.soft && rule.operator == Operator::NotEqual)
+                .map(Rule::from)
+                .collect();
+            if !rules.is_empty() {
+                avoids.insert((application.application_id, name.as_str()), rules);
+            }
+        }
+    }
+    avoids
+}
+
+fn populate<'a>(view: &'a SchedulerView, avoids: &Avoids<'a>, site: &mut Site<'a>, row: &'a AllocationRow) {
     let Some(spec) = view.specs.get(&row.spec_hash) else {
         return;
     };
@@ -173,5 +209,9 @@ fn populate<'a>(view: &'a SchedulerView, site: &mut Site<'a>, row: &'a Allocatio
         service: &row.service,
         slot: row.slot,
         container: &spec.container,
+        avoids: avoids
+            .get(&(row.application_id, row.service.as_str()))
+            .cloned()
+            .unwrap_or_default(),
     });
 }

@@ -1,0 +1,494 @@
+//! A cluster in memory for tests: the real log and view, and agents that do what a test says.
+
+use crate::{
+    allocation::{AllocationAggregate, AllocationCommand, NodeAllocations, Phase, take},
+    application::{self, Context},
+    planner::{self, Plan},
+    view::{AllocationRow, SchedulerView, SlotKey},
+};
+use berth_events::{
+    AllocationReport, Category, ClusterCreated, ClusterEvent, Event, ExitStatus, Meta, NodeEvent, NodeFacts,
+    NodeJoined, Observation, ObservationKind, Observed, Rejection, SchedulerCommand, SecurityPolicy,
+    StreamName,
+    spec::{
+        ApplicationSpec, ContainerSpec, MountSource, MountSpec, PortSpec, ServiceMode, ServiceSpec, Strategy,
+    },
+};
+use berth_eventsourcing::{
+    Aggregate, AppendRequest, Change, Decision, Expected, LoadedStream, MemoryLog, NewEvent, StreamAppend,
+    Streams, Undecided, View,
+};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, EventId, Name, NodeId, ReleaseId, Timestamp};
+use std::{collections::BTreeMap, time::Duration};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId::from_u128(1);
+pub(crate) const GIB: u64 = 1 << 30;
+/// Plans in a row before a test gives up.
+const MAX_PLANS: usize = 200;
+
+pub(crate) struct Lab {
+    pub(crate) log: MemoryLog,
+    pub(crate) view: SchedulerView,
+    pub(crate) now: Timestamp,
+    ids: u128,
+    pub(crate) reported: BTreeMap<NodeId, NodeAllocations>,
+    pub(crate) applications: BTreeMap<String, ApplicationId>,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        let mut lab = Self {
+            log: MemoryLog::default(),
+            view: SchedulerView::default(),
+            now: Timestamp::from_millis(1_000_000),
+            ids: 1_000,
+            reported: BTreeMap::new(),
+            applications: BTreeMap::new(),
+        };
+        let created = ClusterEvent::Created(ClusterCreated {
+            cluster_id: CLUSTER,
+            name: Name::parse("main").unwrap(),
+            region: "here".into(),
+            zones: Default::default(),
+            policy: SecurityPolicy::Open,
+            strategy: Strategy::Spread,
+        });
+        lab.record("cluster", StreamName::new(Category::Cluster, CLUSTER), created);
+        lab
+    }
+
+    pub(crate) fn id(&mut self) -> u128 {
+        self.ids += 1;
+        self.ids
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+    }
+
+    pub(crate) fn record(&mut self, caller: &str, stream: StreamName, event: impl Into<Event>) {
+        let decision = Decision {
+            changes: vec![Change {
+                stream,
+                expected: Expected::Any,
+                events: vec![event.into()],
+            }],
+            ..Decision::nothing()
+        };
+        self.append(caller, &decision);
+    }
+
+    pub(crate) fn append(&mut self, caller: &str, decision: &Decision) {
+        let streams = decision
+            .changes
+            .iter()
+            .map(|change| StreamAppend {
+                stream: change.stream.clone(),
+                expected: change.expected,
+                events: change
+                    .events
+                    .iter()
+                    .map(|event| NewEvent::encode(EventId::from_u128(self.id()), event).unwrap())
+                    .collect(),
+            })
+            .collect();
+        let request = AppendRequest {
+            tenant: "main".into(),
+            meta: Meta::default(),
+            streams,
+            guards: decision.guards.clone(),
+            command: None,
+        };
+        let head = self.log.head();
+        self.log.append(caller, &request, self.now).unwrap();
+        for recorded in self.log.after(head).to_vec() {
+            let event = recorded.event().unwrap();
+            self.view.apply(&recorded, &event);
+        }
+    }
+
+    /// A node with 4 CPUs and 8 GiB.
+    pub(crate) fn node(&mut self, name: &str) -> NodeId {
+        self.node_with(name, |_| {})
+    }
+
+    pub(crate) fn node_with(&mut self, name: &str, change: impl FnOnce(&mut NodeJoined)) -> NodeId {
+        let node_id = NodeId::from_u128(self.id());
+        let index = u32::try_from(self.view.nodes.len() + 1).unwrap();
+        let mut joined = NodeJoined {
+            node_id,
+            cluster_id: CLUSTER,
+            name: Name::parse(name).unwrap(),
+            index,
+            zone: "default".into(),
+            address: "10.0.0.1".into(),
+            labels: BTreeMap::new(),
+            facts: NodeFacts {
+                hostname: name.to_owned(),
+                os: "linux".into(),
+                architecture: "amd64".into(),
+                cpu_millis: 4_000,
+                memory_bytes: 8 * GIB,
+                ..NodeFacts::default()
+            },
+        };
+        change(&mut joined);
+        self.node_event(node_id, NodeEvent::Joined(joined));
+        node_id
+    }
+
+    pub(crate) fn node_event(&mut self, node: NodeId, event: NodeEvent) {
+        self.record("cluster", StreamName::new(Category::Node, node), event);
+    }
+
+    pub(crate) fn try_command(&mut self, command: &SchedulerCommand) -> Result<serde_json::Value, Rejection> {
+        let mut streams = Streams::default();
+        loop {
+            let context = Context {
+                tenant: "main",
+                view: &self.view,
+            };
+            match application::decide(command, context, &streams) {
+                Ok(decision) => {
+                    self.append("scheduler", &decision);
+                    return Ok(decision.result);
+                }
+                Err(Undecided::Refused(rejection)) => return Err(rejection),
+                Err(Undecided::Needs(stream)) => {
+                    let events: Vec<_> = self.log.stream(&stream).map(|r| r.event().unwrap()).collect();
+                    let loaded = LoadedStream {
+                        version: events.len() as u64,
+                        tenant: (!events.is_empty()).then(|| "main".to_owned()),
+                        events,
+                    };
+                    streams.insert(stream, loaded);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: SchedulerCommand) {
+        self.try_command(&command).unwrap();
+    }
+
+    pub(crate) fn deploy_command(&mut self, name: &str, spec: ApplicationSpec) -> SchedulerCommand {
+        SchedulerCommand::Deploy {
+            cluster_id: CLUSTER,
+            name: Name::parse(name).unwrap(),
+            application_id: ApplicationId::from_u128(self.id()),
+            release_id: ReleaseId::from_u128(self.id()),
+            spec: Box::new(spec),
+            source: berth_events::ReleaseSource::Image { image: "x".into() },
+            warnings: vec![],
+            must_exist: None,
+            expected_version: None,
+        }
+    }
+
+    pub(crate) fn deploy(&mut self, name: &str, spec: ApplicationSpec) -> ApplicationId {
+        let command = self.deploy_command(name, spec);
+        let result = self.try_command(&command).unwrap();
+        let id: ApplicationId = result["application_id"].as_str().unwrap().parse().unwrap();
+        self.applications.insert(name.to_owned(), id);
+        id
+    }
+
+    pub(crate) fn scale(&mut self, application_id: ApplicationId, service: &str, replicas: u32) {
+        self.command(SchedulerCommand::Scale {
+            application_id,
+            service: service.into(),
+            replicas,
+            expected_version: None,
+        });
+    }
+
+    /// One plan, recorded and checked.
+    pub(crate) fn plan(&mut self) -> Plan {
+        let mut next = self.ids;
+        let plan = planner::plan(&self.view, CLUSTER, self.now, &mut || {
+            next += 1;
+            AllocationId::from_u128(next)
+        });
+        self.ids = next;
+        if !plan.is_empty() {
+            self.append("scheduler", &plan.decision());
+        }
+        self.check();
+        plan
+    }
+
+    /// Plans until nothing is to be recorded.
+    pub(crate) fn plan_all(&mut self) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        for _ in 0..MAX_PLANS {
+            let plan = self.plan();
+            let done = plan.is_empty() && !plan.more;
+            plans.push(plan);
+            if done {
+                return plans;
+            }
+        }
+        panic!("plans never end: {:#?}", plans.last());
+    }
+
+    /// What holds after every plan, whatever happens.
+    pub(crate) fn check(&self) {
+        let mut holders: BTreeMap<SlotKey, AllocationId> = BTreeMap::new();
+        for row in self.view.allocations().filter(|row| row.phase.is_live()) {
+            let key = SlotKey {
+                application_id: row.application_id,
+                service: row.service.clone(),
+                slot: row.slot,
+            };
+            let other = holders.insert(key.clone(), row.allocation_id);
+            assert!(other.is_none(), "two live allocations of slot {key}");
+        }
+        for node in self.view.nodes_of(CLUSTER) {
+            let (mut cpu, mut memory) = (0, 0);
+            let mut ports = std::collections::BTreeSet::new();
+            for row in self.view.allocations_on(node.node_id) {
+                let Some(spec) = self.view.specs.get(&row.spec_hash) else {
+                    panic!("no specification of {row:?}");
+                };
+                if !row.phase.is_live() {
+                    continue;
+                }
+                cpu += spec.container.resources.cpu_reserved_millis;
+                memory += spec.container.resources.memory_reserved_bytes;
+                for port in spec
+                    .container
+                    .ports
+                    .iter()
+                    .filter(|port| port.published.is_some())
+                {
+                    let key = (port.published, port.protocol.clone());
+                    assert!(ports.insert(key), "port twice on {}", node.name);
+                }
+            }
+            assert!(cpu <= node.facts.cpu_millis, "too much CPU on {}", node.name);
+            assert!(
+                memory <= node.facts.memory_bytes,
+                "too much memory on {}",
+                node.name
+            );
+        }
+    }
+
+    /// Reports one observation as the node's agent would.
+    pub(crate) fn report(&mut self, allocation: AllocationId, state: Observed) {
+        let Some(row) = self.view.allocation(allocation) else {
+            return;
+        };
+        let node = row.node_id;
+        let what = ObservationKind::Allocation {
+            allocation_id: allocation,
+            state,
+        };
+        self.report_kind(node, what);
+    }
+
+    pub(crate) fn report_kind(&mut self, node: NodeId, what: ObservationKind) {
+        let stream = StreamName::new(Category::Allocation, node);
+        let events: Vec<_> = self
+            .log
+            .stream(&stream)
+            .filter_map(|recorded| match recorded.event().unwrap() {
+                Event::Allocation(event) => Some(event),
+                _ => None,
+            })
+            .collect();
+        let state = AllocationAggregate::fold(&events);
+        let mut known = state.clone();
+        if let Some(before) = self.reported.get(&node) {
+            known.note(before.mark);
+            known.hole_after = before.hole_after;
+        }
+        let report = AllocationReport {
+            node_id: node,
+            cluster_id: CLUSTER,
+            journal: 7,
+            items: vec![Observation {
+                number: known.mark.number + 1,
+                seen_at: self.now,
+                what,
+            }],
+            digest: None,
+            traceparent: None,
+        };
+        let taken = take(&known, &report);
+        assert!(!taken.recorded.resend);
+        assert_eq!(
+            taken.events,
+            AllocationAggregate::decide(&known, &AllocationCommand::Report(report)).unwrap()
+        );
+        let decision = Decision::nothing().with(stream, state.version, taken.events);
+        self.append("scheduler", &decision);
+        self.reported.insert(node, taken.state);
+    }
+
+    /// Every agent that answers does at once all it was told.
+    pub(crate) fn obey(&mut self) {
+        for row in self.rows() {
+            let node = self.view.node(row.node_id).unwrap();
+            if !node.lost {
+                self.obey_row(&row);
+            }
+        }
+        let dropping: Vec<_> = self
+            .view
+            .assigned
+            .iter()
+            .filter(|(node, row)| !row.drop_volumes.is_empty() && !self.view.node(**node).unwrap().lost)
+            .map(|(node, row)| (*node, row.drop_volumes.clone()))
+            .collect();
+        for (node, volumes) in dropping {
+            self.report_kind(node, ObservationKind::VolumesDropped { volumes });
+        }
+    }
+
+    fn obey_row(&mut self, row: &AllocationRow) {
+        let id = row.allocation_id;
+        if row.stop.is_some() {
+            self.report(id, Observed::Removed);
+        } else if row.phase < Phase::Running {
+            self.report(id, created(id));
+            self.run(id);
+        }
+    }
+
+    pub(crate) fn run(&mut self, id: AllocationId) {
+        self.report(id, running(id, 0, None));
+    }
+
+    pub(crate) fn exit(&mut self, id: AllocationId, exit_code: i64) {
+        let status = ExitStatus {
+            exit_code,
+            oom_killed: false,
+        };
+        self.report(id, Observed::Exited(status));
+    }
+
+    pub(crate) fn rows(&self) -> Vec<AllocationRow> {
+        self.view.allocations().cloned().collect()
+    }
+
+    /// Plans and obeys until nothing changes any more.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..MAX_PLANS {
+            let head = self.log.head();
+            self.plan_all();
+            self.obey();
+            if self.log.head() == head {
+                return;
+            }
+        }
+        panic!("it never settles");
+    }
+
+    /// Containers that nobody told to stop, as `service.slot@node phase`.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        let mut shown: Vec<_> = self
+            .view
+            .allocations()
+            .filter(|row| row.stop.is_none())
+            .map(|row| {
+                let node = self.view.node(row.node_id).map_or("?", |node| node.name.as_str());
+                format!("{}.{}@{node} {}", row.service, row.slot, row.phase.as_str())
+            })
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    /// The one allocation of a slot that nobody told to stop.
+    pub(crate) fn holder(&self, service: &str, slot: u32) -> AllocationRow {
+        let rows: Vec<_> = self
+            .view
+            .allocations()
+            .filter(|row| row.service == service && row.slot == slot && row.is_kept())
+            .collect();
+        assert_eq!(rows.len(), 1, "holders of {service}.{slot}: {rows:#?}");
+        rows[0].clone()
+    }
+
+    pub(crate) fn lose(&mut self, node: NodeId) {
+        self.node_event(node, NodeEvent::Lost(berth_events::NodeLost { silent_ms: 2_000 }));
+    }
+
+    pub(crate) fn bring_back(&mut self, node: NodeId) {
+        self.node_event(node, NodeEvent::Returned(berth_events::NodeReturned {}));
+    }
+
+    pub(crate) fn drain(&mut self, node: NodeId, time: Duration, force: bool) {
+        let deadline_at = self.now.plus(time);
+        self.node_event(
+            node,
+            NodeEvent::DrainStarted(berth_events::NodeDrainStarted { deadline_at, force }),
+        );
+    }
+}
+
+pub(crate) fn created(id: AllocationId) -> Observed {
+    Observed::Created {
+        container_id: format!("c-{id}"),
+        container_name: "x".into(),
+        image_id: "i".into(),
+    }
+}
+
+pub(crate) fn running(id: AllocationId, restarts: u32, healthy: Option<bool>) -> Observed {
+    Observed::Running {
+        container_id: format!("c-{id}"),
+        addresses: BTreeMap::new(),
+        ports: vec![],
+        restarts,
+        healthy,
+        health_output: String::new(),
+        last_exit: None,
+    }
+}
+
+pub(crate) fn service(replicas: u32, image: &str) -> ServiceSpec {
+    ServiceSpec {
+        mode: ServiceMode::Replicated { replicas },
+        container: ContainerSpec {
+            image: image.into(),
+            ..ContainerSpec::default()
+        },
+        ..ServiceSpec::default()
+    }
+}
+
+pub(crate) fn app<const N: usize>(services: [(&str, ServiceSpec); N]) -> ApplicationSpec {
+    ApplicationSpec {
+        services: services
+            .into_iter()
+            .map(|(name, service)| (name.to_owned(), service))
+            .collect(),
+        ..ApplicationSpec::default()
+    }
+}
+
+pub(crate) fn with_volume(mut spec: ServiceSpec, volume: &str) -> ServiceSpec {
+    spec.container.mounts.push(MountSpec {
+        source: MountSource::Volume { name: volume.into() },
+        target: "/data".into(),
+        read_only: false,
+    });
+    spec
+}
+
+pub(crate) fn with_memory(mut spec: ServiceSpec, bytes: u64) -> ServiceSpec {
+    spec.container.resources.memory_reserved_bytes = bytes;
+    spec
+}
+
+pub(crate) fn with_port(mut spec: ServiceSpec, published: u16) -> ServiceSpec {
+    spec.container.ports.push(PortSpec {
+        target: 80,
+        published: Some(published),
+        protocol: "tcp".into(),
+        host_ip: None,
+    });
+    spec
+}

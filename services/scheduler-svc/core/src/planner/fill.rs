@@ -1,0 +1,131 @@
+//! Fills a free slot: holds it back, or chooses a node and places a container.
+
+use super::{
+    Planner,
+    block::{BlockedSlot, Cause},
+    choose::{Ask, Choice, binding_home, choose},
+    orders::Parcel,
+    request::Request,
+    service::Pass,
+    slots::{Hold, is_complete},
+};
+use crate::view::SlotRow;
+use berth_events::{Placed, PlacementReason, ProjectSpec, StopReason};
+use std::rc::Rc;
+
+impl<'a> Planner<'a, '_> {
+    /// A slot without a container: complete, given up, waiting, or to be placed.
+    pub(super) fn fill(&mut self, pass: &mut Pass<'a>, slot: u32, only: Option<usize>) {
+        let state = self.state_of(&pass.request, slot);
+        if is_complete(&pass.request, state) {
+            return;
+        }
+        pass.settled = false;
+        match self.holds_back(&pass.request, state) {
+            None => {}
+            Some(Hold::Wait) => return,
+            Some(Hold::Report(cause)) => {
+                pass.blocked.push(BlockedSlot { slot, cause });
+                return;
+            }
+        }
+        let tied = only.is_some() || state.is_some_and(|state| state.home.is_some());
+        if !tied && let Some(refused) = &pass.refused {
+            let cause = Cause::Refused(Rc::clone(refused));
+            pass.blocked.push(BlockedSlot { slot, cause });
+            return;
+        }
+        let ask = Ask {
+            slot,
+            state,
+            only,
+            except: None,
+            now: self.now,
+        };
+        match choose(&self.world, &pass.request, &ask) {
+            Ok(choice) => self.place(pass, slot, state, choice),
+            Err(refused) => {
+                let refused = Rc::new(refused);
+                let home = binding_home(&self.world, &pass.request, state);
+                let cause = match home {
+                    Some(home) => Cause::Home {
+                        node: home.node_name.clone(),
+                        refused: Rc::clone(&refused),
+                    },
+                    None => Cause::Refused(Rc::clone(&refused)),
+                };
+                if !tied {
+                    pass.refused = Some(refused);
+                }
+                pass.blocked.push(BlockedSlot { slot, cause });
+            }
+        }
+    }
+
+    fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
+        let application = pass.request.application;
+        let node_id = self.world.sites[choice.site].row.node_id;
+        if !self.orders.has_room(node_id, &pass.parcel) {
+            return;
+        }
+        // What ended in this slot has been kept for its output; now its successor comes.
+        for row in pass.rows.get(&slot).into_iter().flatten() {
+            if row.phase.is_ended() && row.stop.is_none() {
+                self.order_stop(row, StopReason::Ended);
+            }
+        }
+        let placed = Placed {
+            allocation_id: (self.ids)(),
+            application_id: application.application_id,
+            release_id: application.release_id,
+            service: pass.request.name.to_owned(),
+            slot,
+            spec_hash: pass.request.hash.to_owned(),
+            restart: pass.request.spec.restart,
+            why: PlacementReason {
+                cause: self.cause(pass, slot, state),
+                ..choice.why
+            },
+        };
+        let project = ProjectSpec {
+            name: application.name.to_string(),
+            volumes: application.spec.volumes.clone(),
+            networks: application.spec.networks.clone(),
+        };
+        self.orders.place(node_id, placed, &pass.parcel, project);
+        self.chosen.insert(node_id);
+        self.concerned.insert(application.application_id);
+        self.world.sites[choice.site].settle(pass.request.resident(slot));
+        pass.request.note(choice.site, 1);
+    }
+
+    /// What makes the placement necessary.
+    fn cause(&self, pass: &Pass<'a>, slot: u32, state: Option<&SlotRow>) -> String {
+        let rows = pass.rows.get(&slot).into_iter().flatten();
+        if rows
+            .into_iter()
+            .any(|row| row.phase.is_live() && row.stop.is_none())
+        {
+            // It was given up in this very plan.
+            return "node_lost".to_owned();
+        }
+        let scaled = pass.request.application.scaled.contains(pass.request.name);
+        let new = if scaled { "scaled" } else { "new" };
+        state
+            .and_then(|state| state.cause.as_deref())
+            .unwrap_or(new)
+            .to_owned()
+    }
+}
+
+pub(super) fn parcel<'a>(request: &Request<'a>) -> Parcel<'a> {
+    let size = |bytes: Result<Vec<u8>, serde_json::Error>| bytes.map_or(0, |text| text.len());
+    let spec = &request.application.spec;
+    Parcel {
+        hash: request.hash,
+        container: &request.spec.container,
+        bytes: size(serde_json::to_vec(&request.spec.container))
+            + size(serde_json::to_vec(&spec.volumes))
+            + size(serde_json::to_vec(&spec.networks)),
+    }
+}
