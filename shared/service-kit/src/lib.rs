@@ -8,7 +8,9 @@ mod health;
 mod ids;
 mod log;
 pub mod metrics;
+mod own;
 mod projector;
+mod streams;
 pub mod telemetry;
 
 pub use context::{Clock, ServiceContext, ServiceError};
@@ -16,4 +18,6 @@ pub use decide::{Decide, DecideError, Decision, append_events, own_meta, serve_d
 pub use health::{Health, answer_health, serve_http};
 pub use ids::{derived_id, new_id};
 pub use log::{Log, LogError};
+pub use own::own_command;
 pub use projector::{Lagging, Projector, ViewHandle, start_projection};
+pub use streams::{decide_over_streams, load_stream};
