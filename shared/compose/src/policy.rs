@@ -204,21 +204,36 @@ fn host_namespace(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
     named.filter(|(_, mode)| mode == "host").collect()
 }
 
-/// Paths of the node that the container sees. A volume of the `local` driver with a `device` is a bind
-/// mount by another name.
-fn binds<'s>(container: &'s ContainerSpec, spec: &'s ApplicationSpec) -> impl Iterator<Item = &'s str> {
-    container.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Bind { path, .. } => Some(path.as_str()),
-        MountSource::Volume { name } => {
-            let device = spec.volumes.get(name)?.driver_opts.get("device")?;
-            device.starts_with('/').then_some(device.as_str())
+/// Paths of the node that the container sees. The options of a volume can name some too: `device` of a
+/// bind mount, `lowerdir` of an overlay, the folder of a plugin.
+fn binds<'s>(container: &'s ContainerSpec, spec: &'s ApplicationSpec) -> Vec<&'s str> {
+    let mut paths = Vec::new();
+    for mount in &container.mounts {
+        match &mount.source {
+            MountSource::Bind { path, .. } => paths.push(path.as_str()),
+            MountSource::Volume { name } => {
+                let options = spec
+                    .volumes
+                    .get(name)
+                    .into_iter()
+                    .flat_map(|volume| volume.driver_opts.values());
+                paths.extend(options.flat_map(|option| option_paths(option)));
+            }
+            MountSource::Anonymous | MountSource::Tmpfs { .. } => {}
         }
-        MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
-    })
+    }
+    paths
+}
+
+/// Absolute paths in an option. `:/path` is one of another machine.
+fn option_paths(option: &str) -> impl Iterator<Item = &str> {
+    let local = if option.starts_with(':') { "" } else { option };
+    local.split([',', ':', '=']).filter(|part| part.starts_with('/'))
 }
 
 fn refused_binds(container: &ContainerSpec, spec: &ApplicationSpec, refused: impl Fn(&str) -> bool) -> Found {
-    binds(container, spec)
+    let paths = binds(container, spec).into_iter();
+    paths
         .filter(|path| refused(path))
         .map(|path| ("volumes", path.to_owned()))
         .collect()

@@ -123,6 +123,19 @@ fn detours_are_seen() {
         E 4:5 [compose.policy] services.web.volumes: `volumes: /etc` of the service `web` is refused by the rule `system_path` of the policy `baseline`
             remove it, or ask an administrator of the cluster to set its policy to open
         ");
+    let overlay = volume.replace(
+        "{type: none, o: bind, device: /etc}",
+        "{type: overlay, device: overlay, o: 'lowerdir=/srv:/root,upperdir=/u'}",
+    );
+    assert_snapshot!(refused_file(SecurityPolicy::Baseline, &overlay), @r"
+        E 4:5 [compose.policy] services.web.volumes: `volumes: /root` of the service `web` is refused by the rule `system_path` of the policy `baseline`
+            remove it, or ask an administrator of the cluster to set its policy to open
+        ");
+    let remote = volume.replace(
+        "{type: none, o: bind, device: /etc}",
+        "{type: nfs, o: 'addr=10.0.0.1,rw', device: ':/etc'}",
+    );
+    assert_eq!(refused_file(SecurityPolicy::Restricted, &remote), "");
     let network = service("networks: [n]") + "networks: {n: {external: true, name: host}}\n";
     assert_snapshot!(refused_file(SecurityPolicy::Baseline, &network), @r"
         E 4:16 [compose.policy] services.web.networks[0]: `networks: n` of the service `web` is refused by the rule `host_network` of the policy `baseline`
