@@ -1,0 +1,281 @@
+//! Commands about applications and what runs of them.
+
+use super::parse::{duration, key_value, moment};
+use berth_ids::Timestamp;
+use clap::{Args, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// Variables that a Compose file is read with.
+#[derive(Debug, Default, Args)]
+pub struct Variables {
+    /// Variable for `${…}` in the file; without a value: the shell's. May be given several times
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// File of variables instead of the `.env` beside the Compose file
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}
+
+/// Whether and how long to wait until an application runs.
+#[derive(Debug, Default, Args)]
+pub struct Wait {
+    /// Wait until all containers run (and are healthy, where a check exists)
+    #[arg(short, long)]
+    pub wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// `berth deploy`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth deploy shop.yml --wait
+  berth deploy shop.yml --name shop2 -e TAG=1.2 --cluster main
+  cat shop.yml | berth deploy - --name shop")]
+pub struct Deploy {
+    /// Compose file, or `-` for standard input
+    pub file: PathBuf,
+    /// Name of the application [default: `name:` of the file, else the folder's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What the file is read with
+    #[command(flatten)]
+    pub variables: Variables,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth update`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth update shop shop.yml --wait")]
+pub struct Update {
+    /// Name or id; must exist
+    pub app: String,
+    /// Compose file, or `-` for standard input
+    pub file: PathBuf,
+    /// What the file is read with
+    #[command(flatten)]
+    pub variables: Variables,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth run`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth run nginx:1.27 -p 8080:80 --name web --replicas 2
+  berth run busybox --name once -- sh -c 'echo hello; sleep 60'
+  berth app template web                         print it as a Compose file")]
+pub struct Run {
+    /// Image
+    pub image: String,
+    /// Name of the application [default: the image's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Port to publish: [HOST:]CONTAINER[/udp]; may be given several times
+    #[arg(short, long = "publish", value_name = "PORT")]
+    pub ports: Vec<String>,
+    /// Environment variable of the container; may be given several times
+    #[arg(short, long = "env", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub env: Vec<(String, String)>,
+    /// Wanted number of containers
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub replicas: u32,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Command in place of the image's
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `berth app …`.
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// List applications
+    #[command(after_help = "EXAMPLES\n  berth app ls")]
+    Ls,
+    /// Show an application
+    #[command(after_help = "EXAMPLES\n  berth app show shop")]
+    Show(Target),
+    /// Print an application as a Compose file
+    #[command(after_help = "EXAMPLES\n  berth app template shop > shop.yml")]
+    Template(Target),
+    /// Remove an application
+    Rm(Remove),
+    /// Let go of the local volume that holds containers to a node; they start elsewhere with an empty one
+    AbandonVolume(AbandonVolume),
+}
+
+/// An application.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Name or id
+    pub app: String,
+}
+
+/// `berth app abandon-volume`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth app abandon-volume shop db --slot 1")]
+pub struct AbandonVolume {
+    /// Name or id
+    pub app: String,
+    /// Service
+    pub service: String,
+    /// Slot; may be given several times. None: all
+    #[arg(long = "slot", value_name = "N")]
+    pub slots: Vec<u32>,
+}
+
+/// `berth ps`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth ps\n  berth ps shop --all\n  berth ps -o json")]
+pub struct Ps {
+    /// Only this application, by name or id
+    pub app: Option<String>,
+    /// Ended containers too
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// `berth scale`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth scale shop web 5
+  berth scale shop web=5 worker=2 --wait")]
+pub struct Scale {
+    /// Name or id
+    pub app: String,
+    /// SERVICE N, or SERVICE=N once or more
+    #[arg(required = true, value_name = "SERVICE[=N]")]
+    pub services: Vec<String>,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth stop`, `berth start`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth stop shop\n  berth start shop --wait")]
+pub struct StopStart {
+    /// Name or id
+    pub app: String,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth restart`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth restart shop\n  berth restart shop web worker --wait")]
+pub struct Restart {
+    /// Name or id
+    pub app: String,
+    /// Services; none: all
+    pub services: Vec<String>,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth rm`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth rm shop\n  berth rm shop --volumes --wait")]
+pub struct Remove {
+    /// Name or id
+    pub app: String,
+    /// Its named volumes too
+    #[arg(long)]
+    pub volumes: bool,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// `berth why`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth why shop\n  berth why shop web\n  berth why shop_web_1")]
+pub struct Why {
+    /// Container or application, by name or id
+    pub target: String,
+    /// Only this service of the application
+    pub service: Option<String>,
+}
+
+/// `berth inspect`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "EXAMPLES\n  berth inspect shop\n  berth inspect shop_web_1\n  berth inspect n1 -o json"
+)]
+pub struct Inspect {
+    /// Cluster, node, application, container, release, token or command, by name or id
+    pub target: String,
+}
+
+/// `berth events`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth events --since 10m
+  berth events --follow --app shop
+  berth events --follow --type node.lost -o json")]
+pub struct Events {
+    /// Go on when the end is reached
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only of this application, by name or id
+    #[arg(long)]
+    pub app: Option<String>,
+    /// Only of this node, by name or id
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Only this type, such as `placement.decided`; may be given several times
+    #[arg(long = "type", value_name = "TYPE")]
+    pub types: Vec<String>,
+    /// From this moment, or this long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// From the event after this position
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    pub after: Option<u64>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "follow")]
+    pub limit: u32,
+}
+
+/// `berth logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth logs shop_web_1 -f
+  berth logs shop/web --tail 20 -t
+  berth logs shop --since 10m")]
+pub struct Logs {
+    /// Container (name or id), APP/SERVICE, or APP
+    pub target: String,
+    /// Go on when the end is reached
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many lines from the end [default: all]
+    #[arg(long, short = 'n', value_name = "N")]
+    pub tail: Option<u32>,
+    /// From this moment, or this long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Timestamp>,
+    /// Put the engine's time before each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+}
+
+/// `berth top`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES\n  berth top\n  berth top --once -o json")]
+pub struct Top {
+    /// Print once and end
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub interval: Duration,
+}

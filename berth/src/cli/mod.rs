@@ -1,0 +1,178 @@
+//! The command line: every command, option and example. Nothing here does anything.
+
+mod application;
+mod cluster;
+mod local;
+mod node;
+mod parse;
+mod server;
+mod token;
+
+pub use application::{
+    AbandonVolume, AppCommand, Deploy, Events, Inspect, Logs, Ps, Remove, Restart, Run, Scale, StopStart,
+    Top, Update, Variables, Wait, Why,
+};
+pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
+pub use local::{Check, Completions, Login};
+pub use node::{Drain, LabelNode, NodeCommand};
+pub use parse::{age, duration};
+pub use server::{AgentCommand, ConfigCommand, ServerArgs, SettingArgs};
+pub use token::{CreateToken, TokenCommand};
+
+use crate::{exit::EXIT_CODES, output::Format};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  berth server                                   start the platform on this machine
+  berth cluster create main                      make a cluster
+  berth token create --join --cluster main       mint a token for new nodes
+  berth agent join https://HOST:7443 TOKEN       make this server a node
+  berth deploy shop.yml --wait                   bring a Compose file live
+  berth ps                                       see its containers
+  berth why shop web                             learn why they are where they are";
+
+/// Turns servers with a Docker Engine into clusters, and Compose files into running applications.
+#[derive(Debug, Parser)]
+#[command(
+    name = "berth",
+    version,
+    propagate_version = false,
+    after_help = const_format(),
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn const_format() -> String {
+    format!("{EXAMPLES}\n\n{EXIT_CODES}")
+}
+
+/// Options of every command that speaks to a platform.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Global {
+    /// How results are printed
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+    /// Cluster to work in, by name or id; needed only if there are several
+    #[arg(long, global = true, env = "BERTH_CLUSTER", value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Stored platform to speak to (`berth login` stores them)
+    #[arg(long, global = true, env = "BERTH_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// Address of the platform
+    #[arg(long, global = true, env = "BERTH_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// API token
+    #[arg(
+        long,
+        global = true,
+        env = "BERTH_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// Certificate of the platform's own CA, as a PEM file
+    #[arg(long, global = true, env = "BERTH_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the platform, or one of its services
+    Server(Box<ServerArgs>),
+    /// Make this server a node of a cluster
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Create and change clusters
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Mint and revoke tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// See and change nodes
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Bring a Compose file live
+    Deploy(Deploy),
+    /// Run one image as an application
+    Run(Run),
+    /// List applications
+    #[command(after_help = "EXAMPLES\n  berth apps\n  berth apps -o json")]
+    Apps,
+    /// One application: show, template, remove, volumes
+    #[command(subcommand)]
+    App(AppCommand),
+    /// List containers
+    Ps(Ps),
+    /// Change the wanted number of containers
+    Scale(Scale),
+    /// Replace the Compose file of an application
+    Update(Update),
+    /// Stop all containers of an application
+    Stop(StopStart),
+    /// Run a stopped application again
+    Start(StopStart),
+    /// Replace the containers of an application by new ones
+    Restart(Restart),
+    /// Remove an application
+    Rm(Remove),
+    /// Why a container is where it is, or why it is not running
+    Why(Why),
+    /// Everything known of any object
+    Inspect(Inspect),
+    /// What happened
+    Events(Events),
+    /// Output of containers
+    Logs(Logs),
+    /// What nodes and containers use now
+    Top(Top),
+    /// How the platform is
+    Status(Status),
+    /// Check a Compose file without deploying it
+    Check(Check),
+    /// Configuration of `berth server`
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Store address and token of a platform
+    Login(Login),
+    /// Versions of this program and of the platform
+    #[command(after_help = "EXAMPLES\n  berth version\n  berth version -o json")]
+    Version,
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the reference of all commands as Markdown
+    #[command(hide = true)]
+    DocsMarkdown,
+}
+
+/// `berth status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "EXAMPLES\n  berth status\n  berth status --wait-ready --timeout 60s\n  berth status -o json"
+)]
+pub struct Status {
+    /// Wait until every service is well
+    #[arg(long)]
+    pub wait_ready: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub timeout: std::time::Duration,
+}

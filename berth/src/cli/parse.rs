@@ -1,0 +1,129 @@
+//! Small values of the command line, read and printed.
+
+use berth_ids::Timestamp;
+use std::time::Duration;
+
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Reads `90s`, `5m`, `1h30m`, `250ms`, `2d`.
+///
+/// # Errors
+/// Says what a duration looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let fault = || format!("`{text}` is not a time span; write it like 90s, 5m, 1h30m or 2d");
+    let mut rest = text.trim();
+    let mut millis: u64 = 0;
+    if rest.is_empty() {
+        return Err(fault());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?;
+        let number: u64 = rest
+            .get(..digits)
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(fault)?;
+        rest = rest.get(digits..).unwrap_or_default();
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = rest.get(..letters).unwrap_or_default();
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(fault)?;
+        millis = number
+            .checked_mul(*factor)
+            .and_then(|part| millis.checked_add(part))
+            .ok_or_else(fault)?;
+        rest = rest.get(letters..).unwrap_or_default();
+    }
+    Ok(Duration::from_millis(millis))
+}
+
+/// Reads a moment: RFC 3339, or a time span back from now.
+///
+/// # Errors
+/// Says what a moment looks like.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    let back = duration(text).map_err(|_| {
+        format!("`{text}` is no moment; write 2026-11-24T10:00:00Z, or a span back from now like 10m")
+    })?;
+    let micros = i64::try_from(back.as_micros()).unwrap_or(i64::MAX);
+    let now = berth_service_kit::Clock::now().as_micros();
+    Ok(Timestamp::from_micros(now.saturating_sub(micros)))
+}
+
+/// Reads `KEY=VALUE`; without `=` the value is empty.
+///
+/// # Errors
+/// The key is missing.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.trim().is_empty() {
+        return Err(format!("`{text}` has no name before the `=`"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// How long ago something was, in one unit: `12s`, `5m`, `3h`, `2d`.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.since(since).as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for bad in [
+            "",
+            "5",
+            "m",
+            "5x",
+            "-5s",
+            "99999999999999999999d",
+            "18446744073709551615d",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_read_both_ways() {
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Timestamp::from_millis(1_000)));
+        assert!(moment("10m").is_ok());
+        assert!(moment("yesterday").unwrap_err().contains("span back"));
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now = Timestamp::from_millis(1_000_000_000);
+        let ago = |seconds: i64| age(Timestamp::from_millis(1_000_000_000 - seconds * 1_000), now);
+        assert_eq!(
+            [ago(5), ago(300), ago(7_300), ago(200_000)],
+            ["5s", "5m", "2h", "2d"]
+        );
+        assert_eq!(ago(-5), "0s");
+    }
+
+    #[test]
+    fn pairs_need_a_key() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(key_value("a"), Ok(("a".into(), String::new())));
+        assert!(key_value("=x").is_err());
+    }
+}

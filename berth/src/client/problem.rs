@@ -1,0 +1,105 @@
+//! Errors of the API as failures of a command.
+
+use crate::exit::{Exit, Failure};
+use berth_api::{Diagnostic, Problem};
+use berth_compose::Severity;
+
+/// What an error of the API means to a script and to a person.
+pub fn failure(problem: &Problem) -> Failure {
+    let exit = match problem.status {
+        404 | 410 => Exit::NotFound,
+        401 | 403 | 409 | 412 | 422 | 428 => Exit::Refused,
+        408 | 429 | 502..=504 => Exit::Unavailable,
+        _ => Exit::Failure,
+    };
+    let exit = if exit == Exit::Refused && problem.errors.iter().any(|fault| !fault.file.is_empty()) {
+        // The file is wrong, as if the command line had found it.
+        Exit::Usage
+    } else {
+        exit
+    };
+    let mut message = if problem.detail.is_empty() {
+        problem.title.clone()
+    } else {
+        problem.detail.clone()
+    };
+    if !problem.code.is_empty() {
+        message = format!("{message} ({})", problem.code);
+    }
+    let faults: Vec<String> = problem.errors.iter().map(diagnostic).collect();
+    if !faults.is_empty() {
+        message = format!("{}\n\n{message}", faults.join("\n\n"));
+    }
+    let mut cure = problem.cure.clone();
+    if let (Exit::Unavailable, Some(id)) = (exit, problem.command_id) {
+        let later = format!("the outcome of command {id} is not known; `berth inspect {id}` tells later");
+        cure = Some(cure.map_or_else(|| later.clone(), |cure| format!("{cure}; {later}")));
+    }
+    Failure { exit, message, cure }
+}
+
+/// A fault with its place, as a compiler shows it.
+pub fn diagnostic(fault: &Diagnostic) -> String {
+    berth_compose::Diagnostic {
+        severity: match fault.severity {
+            berth_api::Severity::Error => Severity::Error,
+            berth_api::Severity::Warning => Severity::Warning,
+        },
+        code: fault.code.clone().into(),
+        message: fault.message.clone(),
+        cure: fault.cure.clone(),
+        path: fault.path.clone(),
+        file: if fault.file.is_empty() {
+            "request".into()
+        } else {
+            fault.file.clone()
+        },
+        line: fault.line,
+        column: fault.column,
+        snippet: fault.snippet.clone(),
+    }
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(status: u16) -> Problem {
+        Problem {
+            status,
+            title: "t".into(),
+            code: "a.b".into(),
+            detail: "it is so".into(),
+            ..Problem::default()
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_exit_code() {
+        let codes = [404, 401, 403, 409, 412, 422, 503, 504, 429, 500, 400]
+            .map(|status| failure(&problem(status)).exit as u8);
+        assert_eq!(codes, [3, 4, 4, 4, 4, 4, 5, 5, 5, 1, 1]);
+    }
+
+    #[test]
+    fn faults_of_a_file_are_shown_with_their_place() {
+        let fault = Diagnostic {
+            code: "compose.port_range".into(),
+            message: "port 99999 is above 65535".into(),
+            cure: "use a port from 1 to 65535".into(),
+            path: "services.web.ports[0]".into(),
+            file: "shop.yml".into(),
+            line: 4,
+            column: 9,
+            snippet: "      - \"99999:80\"".into(),
+            ..Diagnostic::default()
+        };
+        let failure = failure(&Problem {
+            errors: vec![fault],
+            ..problem(422)
+        });
+        assert_eq!(failure.exit, Exit::Usage);
+        insta::assert_snapshot!(failure.to_string());
+    }
+}

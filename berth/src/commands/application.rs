@@ -1,0 +1,442 @@
+//! Commands about applications and their containers.
+
+use super::{Session, wait};
+use crate::{
+    cli::{AbandonVolume, AppCommand, Ps, Remove, Restart, Scale, StopStart, age},
+    client::query,
+    exit::{Exit, Failure, Outcome},
+    output::{Table, Tone, cell, toned, word},
+};
+use berth_api::{
+    Application, ApplicationStatus, Container, ContainerHealth, ContainerState, Template, Written,
+};
+use berth_events::ReleaseSource;
+use berth_ids::Timestamp;
+use berth_service_kit::Clock;
+use reqwest::Method;
+
+/// Prints all applications.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn list(session: &Session) -> Outcome {
+    let applications: Vec<Application> = session
+        .client
+        .list(&session.in_cluster("/v1/applications"))
+        .await?;
+    session
+        .printer
+        .print(&applications, |applications| table(applications, Clock::now()))
+}
+
+/// Carries out `berth app …`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn run(session: &Session, command: AppCommand) -> Outcome {
+    match command {
+        AppCommand::Ls => list(session).await,
+        AppCommand::Show(target) => {
+            let application: Application = session.client.get(&path(session, &target.app, "")).await?;
+            session.printer.print(&application, fields)
+        }
+        AppCommand::Template(target) => {
+            let template: Template = session
+                .client
+                .get(&path(session, &target.app, "/template"))
+                .await?;
+            session.printer.print(&template, |template| template.text.clone())
+        }
+        AppCommand::Rm(args) => remove(session, args).await,
+        AppCommand::AbandonVolume(args) => abandon(session, args).await,
+    }
+}
+
+fn path(session: &Session, app: &str, rest: &str) -> String {
+    session.path("applications", app, rest)
+}
+
+/// Carries out `berth ps`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn ps(session: &Session, args: Ps) -> Outcome {
+    let containers = containers(session, args.app.as_deref(), args.all).await?;
+    session.printer.print(&containers, |containers| {
+        container_table(containers, Clock::now())
+    })
+}
+
+/// Containers, of one application if one is named; ended ones only on request.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn containers(session: &Session, app: Option<&str>, all: bool) -> Outcome<Vec<Container>> {
+    let parameters = [
+        ("application", app.unwrap_or_default()),
+        ("all", if all { "true" } else { "" }),
+    ];
+    session
+        .client
+        .list(&query(&session.in_cluster("/v1/containers"), &parameters))
+        .await
+}
+
+/// Carries out `berth scale`.
+///
+/// # Errors
+/// What the platform answered, or a wrong command line.
+pub async fn scale(session: &Session, args: Scale) -> Outcome {
+    let wanted = wanted(&args.services)?;
+    let mut results: Vec<Written> = Vec::new();
+    for (service, replicas) in wanted {
+        let body = berth_api::Scale {
+            service: service.clone(),
+            replicas,
+        };
+        let written: Written = session
+            .client
+            .post(&path(session, &args.app, "/scale"), &body)
+            .await?;
+        session
+            .printer
+            .note(&format!("{}/{service}: {replicas} wanted", args.app));
+        results.push(written);
+    }
+    if args.wait.wait {
+        wait::ready(session, &args.app, &args.wait).await?;
+    }
+    if session.printer.for_people() {
+        Ok(())
+    } else {
+        session.printer.print(&results, |_| String::new())
+    }
+}
+
+/// `["web", "5"]` or `["web=5", "worker=2"]`.
+fn wanted(words: &[String]) -> Outcome<Vec<(String, u32)>> {
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .map_err(|_| Failure::usage(format!("`{text}` is no number of containers")))
+    };
+    if let [service, count] = words
+        && !service.contains('=')
+    {
+        return Ok(vec![(service.clone(), number(count)?)]);
+    }
+    words
+        .iter()
+        .map(|word| match word.split_once('=') {
+            Some((service, count)) if !service.is_empty() => Ok((service.to_owned(), number(count)?)),
+            _ => Err(Failure::usage(format!("`{word}` says no number of containers"))
+                .cure("write `berth scale APP SERVICE N` or `berth scale APP SERVICE=N …`")),
+        })
+        .collect()
+}
+
+/// Carries out `berth stop`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn stop(session: &Session, args: StopStart) -> Outcome {
+    let written: Written = session
+        .client
+        .write(Method::POST, &path(session, &args.app, "/stop"), None::<&()>)
+        .await?;
+    if args.wait.wait {
+        wait::status(session, &args.app, ApplicationStatus::Stopped, &args.wait).await?;
+    }
+    session.printer.done(&written, &format!("stopped {}", args.app))
+}
+
+/// Carries out `berth start`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn start(session: &Session, args: StopStart) -> Outcome {
+    let written: Written = session
+        .client
+        .write(Method::POST, &path(session, &args.app, "/start"), None::<&()>)
+        .await?;
+    if args.wait.wait {
+        wait::ready(session, &args.app, &args.wait).await?;
+    }
+    session.printer.done(&written, &format!("started {}", args.app))
+}
+
+/// Carries out `berth restart`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn restart(session: &Session, args: Restart) -> Outcome {
+    let body = berth_api::Restart {
+        services: args.services.iter().cloned().collect(),
+    };
+    let written: Written = session
+        .client
+        .post(&path(session, &args.app, "/restart"), &body)
+        .await?;
+    if args.wait.wait {
+        wait::ready(session, &args.app, &args.wait).await?;
+    }
+    session.printer.done(
+        &written,
+        &format!("the containers of {} are being replaced", args.app),
+    )
+}
+
+/// Carries out `berth rm`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn remove(session: &Session, args: Remove) -> Outcome {
+    let volumes = if args.volumes { "true" } else { "" };
+    // Once removed, its name finds nothing: what is waited for is known by its id.
+    let application: Application = session.client.get(&path(session, &args.app, "")).await?;
+    let id = application.id.to_string();
+    let written: Written = session
+        .client
+        .delete(&query(&path(session, &id, ""), &[("volumes", volumes)]))
+        .await?;
+    if args.wait.wait {
+        session
+            .printer
+            .note(&format!("waiting until nothing of {} is left", args.app));
+        let gone = wait::until(args.wait.timeout, async || {
+            match session.client.get::<Application>(&path(session, &id, "")).await {
+                Ok(_) => Ok(None),
+                Err(failure) if failure.exit == Exit::NotFound => Ok(Some(())),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await?;
+        if gone.is_none() {
+            let message = format!("{} is not gone after {}s", args.app, args.wait.timeout.as_secs());
+            return Err(
+                Failure::new(Exit::Unavailable, message).cure("see with `berth ps --all` what is left")
+            );
+        }
+    }
+    session.printer.done(&written, &format!("removed {}", args.app))
+}
+
+async fn abandon(session: &Session, args: AbandonVolume) -> Outcome {
+    let body = berth_api::AbandonVolume {
+        service: args.service.clone(),
+        slots: args.slots.iter().copied().collect(),
+    };
+    let written: Written = session
+        .client
+        .post(&path(session, &args.app, "/abandon-volume"), &body)
+        .await?;
+    session.printer.done(
+        &written,
+        &format!(
+            "{}/{} may start elsewhere with an empty volume",
+            args.app, args.service
+        ),
+    )
+}
+
+/// The tone of a status.
+pub fn tone(status: ApplicationStatus) -> Tone {
+    match status {
+        ApplicationStatus::Running => Tone::Good,
+        ApplicationStatus::Deploying | ApplicationStatus::Removing | ApplicationStatus::Pending => Tone::Warn,
+        ApplicationStatus::Degraded => Tone::Bad,
+        ApplicationStatus::Stopped => Tone::Dim,
+    }
+}
+
+fn table(applications: &Vec<Application>, now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "STATUS",
+        "CONTAINERS",
+        "SERVICES",
+        "RELEASE",
+        "CLUSTER",
+        "CHANGED",
+        "ID",
+    ]);
+    for application in applications {
+        let services: Vec<_> = application
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        table.row([
+            cell(&application.name),
+            toned(word(&application.status), tone(application.status)),
+            cell(format!(
+                "{}/{}",
+                application.containers.running,
+                wanted_of(application)
+            )),
+            cell(services.join(", ")),
+            cell(application.releases.first().map_or(0, |release| release.number)),
+            cell(&application.cluster),
+            cell(format!("{} ago", age(application.updated_at, now))),
+            toned(application.id, Tone::Dim),
+        ]);
+    }
+    table.render()
+}
+
+fn wanted_of(application: &Application) -> u32 {
+    application.services.iter().map(|service| service.wanted).sum()
+}
+
+fn fields(application: &Application) -> String {
+    let mut table = Table::fields();
+    table.field("Name", &application.name);
+    table.field("Id", application.id);
+    table.field("Cluster", &application.cluster);
+    table.field("Status", word(&application.status));
+    table.field(
+        "Volumes",
+        application.volumes.iter().cloned().collect::<Vec<_>>().join(", "),
+    );
+    table.field(
+        "Networks",
+        application
+            .networks
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    table.field("Created", application.created_at);
+    table.field("Changed", application.updated_at);
+    table.field("Version", application.version);
+    let mut services = Table::new(&["SERVICE", "STATUS", "RUNNING", "IMAGE", "PORTS", "PENDING"]);
+    for service in &application.services {
+        services.row([
+            cell(&service.name),
+            toned(word(&service.status), tone(service.status)),
+            cell(format!("{}/{}", service.running, service.wanted)),
+            cell(&service.image),
+            cell(service.ports.join(", ")),
+            cell(
+                service
+                    .pending
+                    .as_ref()
+                    .map_or("", |report| report.summary.as_str()),
+            ),
+        ]);
+    }
+    let mut releases = Table::new(&["RELEASE", "STATE", "SOURCE", "BY", "STARTED"]);
+    for release in &application.releases {
+        let source = match &release.source {
+            ReleaseSource::Compose { file_name, .. } => file_name.clone(),
+            ReleaseSource::Image { image } => image.clone(),
+        };
+        let started = cell(release.started_at);
+        releases.row([
+            cell(release.number),
+            cell(word(&release.state)),
+            cell(source),
+            cell(&release.actor),
+            started,
+        ]);
+    }
+    let warnings: Vec<_> = application
+        .warnings
+        .iter()
+        .map(|warning| {
+            format!(
+                "warning[{}]: {} ({})",
+                warning.code, warning.message, warning.path
+            )
+        })
+        .collect();
+    let mut parts = vec![table.render(), services.render(), releases.render()];
+    if !warnings.is_empty() {
+        parts.push(warnings.join("\n"));
+    }
+    parts.join("\n\n")
+}
+
+/// State of a container as one word and its tone.
+pub fn state_of(container: &Container) -> (String, Tone) {
+    let state = word(&container.state);
+    match (container.state, container.health) {
+        (ContainerState::Running, ContainerHealth::Unhealthy) => ("running (unhealthy)".into(), Tone::Bad),
+        (ContainerState::Running, ContainerHealth::Healthy) => ("running (healthy)".into(), Tone::Good),
+        (ContainerState::Running, ContainerHealth::Unknown) => (state, Tone::Good),
+        (ContainerState::Exited, _) => match container.exit_code {
+            Some(0) => ("exited (0)".into(), Tone::Dim),
+            Some(code) => (format!("exited ({code})"), Tone::Bad),
+            None => (state, Tone::Dim),
+        },
+        (ContainerState::Failed, _) => match container.failure {
+            Some(reason) => (format!("failed ({})", word(&reason)), Tone::Bad),
+            None => (state, Tone::Bad),
+        },
+        (ContainerState::Lost, _) => (state, Tone::Bad),
+        (ContainerState::Removed, _) => (state, Tone::Dim),
+        (
+            ContainerState::Placed
+            | ContainerState::Pulling
+            | ContainerState::Created
+            | ContainerState::Stopping,
+            _,
+        ) => (state, Tone::Warn),
+    }
+}
+
+fn container_table(containers: &Vec<Container>, now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "NAME", "STATE", "APP", "SERVICE", "NODE", "IMAGE", "PORTS", "RESTARTS", "SINCE",
+    ]);
+    for container in containers {
+        let (state, tone) = state_of(container);
+        let since = container
+            .ended_at
+            .or(container.started_at)
+            .unwrap_or(container.placed_at);
+        let ports: Vec<_> = container
+            .ports
+            .iter()
+            .map(|port| {
+                format!(
+                    "{}:{}->{}/{}",
+                    port.host_ip, port.host_port, port.target, port.protocol
+                )
+            })
+            .collect();
+        table.row([
+            cell(&container.name),
+            toned(state, tone),
+            cell(&container.application),
+            cell(&container.service),
+            cell(&container.node),
+            cell(&container.image),
+            cell(ports.join(", ")),
+            cell(container.restarts),
+            cell(age(since, now)),
+        ]);
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn both_forms_of_scale_are_read() {
+        assert_eq!(wanted(&words("web 5")).unwrap(), [("web".to_owned(), 5)]);
+        assert_eq!(
+            wanted(&words("web=5 db=1")).unwrap(),
+            [("web".to_owned(), 5), ("db".to_owned(), 1)]
+        );
+        for bad in ["web", "web five", "web=-1", "=5", "web 5 6", "web=5 db"] {
+            assert_eq!(wanted(&words(bad)).unwrap_err().exit, Exit::Usage, "{bad}");
+        }
+    }
+}

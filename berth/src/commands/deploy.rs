@@ -1,0 +1,124 @@
+//! Bringing Compose files and images live.
+
+use super::{Session, cluster::parse_name, wait};
+use crate::{
+    cli::{Deploy, Run, Update, Variables, Wait},
+    client::{diagnostic, encode},
+    exit::{Failure, Outcome},
+    files::{self, Project},
+    output::Printer,
+};
+use berth_api::{ComposeSource, Deployed, ImageSource, Severity};
+use reqwest::Method;
+use std::path::Path;
+
+/// Carries out `berth deploy`.
+///
+/// # Errors
+/// The file is wrong, the platform refused, or it is not ready in time.
+pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
+    let project = read(&args.file, &args.variables)?;
+    let name = match args.name {
+        Some(name) => Some(parse_name(&name)?),
+        None if project.names_itself() => None,
+        None => Some(parse_name(&project.folder_name())?),
+    };
+    let body = berth_api::Deploy {
+        name,
+        compose: Some(source(project)),
+        image: None,
+    };
+    let cluster = session.cluster().await?;
+    let path = format!("/v1/clusters/{}/applications", encode(&cluster));
+    let deployed: Deployed = session.client.post(&path, &body).await?;
+    finish(session, deployed, &args.wait).await
+}
+
+/// Carries out `berth update`.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn update(session: &Session, args: Update) -> Outcome {
+    let project = read(&args.file, &args.variables)?;
+    let body = berth_api::Deploy {
+        name: None,
+        compose: Some(source(project)),
+        image: None,
+    };
+    let path = session.path("applications", &args.app, "");
+    let deployed: Deployed = session.client.write(Method::PUT, &path, Some(&body)).await?;
+    finish(session, deployed, &args.wait).await
+}
+
+/// Carries out `berth run`.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn run_image(session: &Session, args: Run) -> Outcome {
+    let name = args.name.as_deref().map(parse_name).transpose()?;
+    let image = ImageSource {
+        image: args.image,
+        ports: args.ports,
+        environment: args.env.into_iter().collect(),
+        replicas: Some(args.replicas),
+        name: None,
+        command: (!args.command.is_empty()).then_some(args.command),
+    };
+    let body = berth_api::Deploy {
+        name,
+        compose: None,
+        image: Some(image),
+    };
+    let cluster = session.cluster().await?;
+    let path = format!("/v1/clusters/{}/applications", encode(&cluster));
+    let deployed: Deployed = session.client.post(&path, &body).await?;
+    finish(session, deployed, &args.wait).await
+}
+
+fn read(file: &Path, variables: &Variables) -> Outcome<Project> {
+    Project::read(file, variables, &files::shell)
+}
+
+fn source(project: Project) -> ComposeSource {
+    ComposeSource {
+        file_name: project.file_name,
+        text: project.text,
+        environment: project.environment,
+        dotenv: project.dotenv,
+        files: project.files,
+    }
+}
+
+async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outcome {
+    show_warnings(session.printer, &deployed);
+    let id = deployed.application_id.to_string();
+    let what = match deployed.release_id {
+        Some(release) => format!("release {release} of {} goes live", deployed.name),
+        None => format!("{} is already so; nothing has changed", deployed.name),
+    };
+    if !wait.wait {
+        let next = format!("{what}\nnext: berth ps {0}, berth why {0}", deployed.name);
+        return session.printer.done(&deployed, &next);
+    }
+    session.printer.note(&what);
+    let application = wait::ready(session, &id, wait).await.map_err(|failure| Failure {
+        message: failure.message.replace(&id, &deployed.name),
+        cure: failure.cure.map(|cure| cure.replace(&id, &deployed.name)),
+        ..failure
+    })?;
+    let line = format!(
+        "{} runs: {} containers",
+        deployed.name, application.containers.running
+    );
+    session.printer.done(&deployed, &line)
+}
+
+fn show_warnings(printer: Printer, deployed: &Deployed) {
+    for warning in deployed
+        .warnings
+        .iter()
+        .filter(|warning| warning.severity == Severity::Warning)
+    {
+        printer.note(&diagnostic(warning));
+    }
+}

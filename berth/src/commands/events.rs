@@ -1,0 +1,138 @@
+//! `berth events`: what happened, and what happens.
+
+use super::Session;
+use crate::{
+    cli::Events as Args,
+    client::query,
+    exit::{Exit, Outcome},
+    output::{Tone, paint},
+};
+use berth_api::Event;
+use std::time::Duration;
+
+/// Wait before a broken stream is opened again.
+const REOPEN_DELAY: Duration = Duration::from_secs(1);
+/// The longest summary of an event's data, in characters.
+const SUMMARY_CHARS: usize = 160;
+
+/// Carries out `berth events`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn run(session: &Session, args: Args) -> Outcome {
+    let path = path(session, &args).await?;
+    if args.follow {
+        return follow(session, &path, args.after).await;
+    }
+    let limit = args.limit.clamp(1, berth_api::MAX_PAGE_ITEMS).to_string();
+    let order = if args.since.is_none() && args.after.is_none() {
+        "desc"
+    } else {
+        ""
+    };
+    let page: berth_api::Page<Event> = session
+        .client
+        .get(&query(&path, &[("limit", &limit), ("order", order)]))
+        .await?;
+    let mut events = page.items;
+    events.sort_by_key(|event| event.0.position);
+    if session.printer.for_people() {
+        return events
+            .iter()
+            .try_for_each(|event| session.printer.item(event, line));
+    }
+    session.printer.print(&events, |_| String::new())
+}
+
+async fn path(session: &Session, args: &Args) -> Outcome<String> {
+    let since = args.since.map(|since| since.to_string()).unwrap_or_default();
+    let after = args.after.map(|after| after.to_string()).unwrap_or_default();
+    let types = args.types.join(",");
+    let parameters = [
+        ("application", args.app.as_deref().unwrap_or_default()),
+        ("node", args.node.as_deref().unwrap_or_default()),
+        ("type", types.as_str()),
+        ("since", since.as_str()),
+        ("after", after.as_str()),
+    ];
+    Ok(query(&session.in_cluster("/v1/events"), &parameters))
+}
+
+/// Prints what comes until the reader ends it; a broken stream goes on where it broke.
+async fn follow(session: &Session, path: &str, after: Option<u64>) -> Outcome {
+    let mut last = after.map(|after| after.to_string());
+    loop {
+        let mut stream = match session.client.sse(path, last.as_deref()).await {
+            Ok(stream) => stream,
+            Err(failure) if failure.exit == Exit::Unavailable && last.is_some() => {
+                session
+                    .printer
+                    .note(&format!("{}; trying again", failure.message));
+                tokio::time::sleep(REOPEN_DELAY).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        loop {
+            match stream.next().await {
+                Ok(Some(event)) => {
+                    last = event.id.clone().or(last);
+                    match serde_json::from_str::<Event>(&event.data) {
+                        Ok(event) => session.printer.item(&event, line)?,
+                        Err(_) if event.data.is_empty() => {}
+                        Err(_) => session.printer.note(&format!("{}: {}", event.event, event.data)),
+                    }
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        tokio::time::sleep(REOPEN_DELAY).await;
+    }
+}
+
+/// One event as one line.
+pub fn line(event: &Event) -> String {
+    let event = &event.0;
+    let head = format!(
+        "{}  {}  {}",
+        paint(&format!("#{}", event.position), Tone::Dim),
+        event.recorded_at,
+        paint(&event.type_name, Tone::Strong)
+    );
+    format!("{head}  {}  {}", event.stream, summary(event.data.get()))
+}
+
+/// The data of an event, as `key=value` of what is plain.
+fn summary(data: &str) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(data) else {
+        return String::new();
+    };
+    let parts: Vec<_> = fields
+        .iter()
+        .filter_map(|(key, value)| match value {
+            serde_json::Value::String(text) => Some(format!("{key}={text}")),
+            serde_json::Value::Number(number) => Some(format!("{key}={number}")),
+            serde_json::Value::Bool(flag) => Some(format!("{key}={flag}")),
+            serde_json::Value::Array(items) => Some(format!("{key}=[{}]", items.len())),
+            serde_json::Value::Null | serde_json::Value::Object(_) => None,
+        })
+        .collect();
+    let text = parts.join(" ").replace('\n', " ");
+    if text.chars().count() <= SUMMARY_CHARS {
+        return text;
+    }
+    text.chars().take(SUMMARY_CHARS).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_shows_what_is_plain() {
+        let data = r#"{"name":"web","replicas":3,"spec":{"a":1},"force":false,"place":[1,2],"none":null}"#;
+        assert_eq!(summary(data), "force=false name=web place=[2] replicas=3");
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(500));
+        assert_eq!(summary(&long).chars().count(), SUMMARY_CHARS + 1);
+    }
+}

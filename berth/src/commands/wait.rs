@@ -1,0 +1,170 @@
+//! Waiting with a display of what is waited for.
+
+use super::Session;
+use crate::{
+    cli::Wait,
+    exit::{Exit, Failure, Outcome},
+    output::{Printer, is_terminal, word},
+};
+use berth_api::{Application, ApplicationStatus, Why};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// Time between two looks.
+const POLL: Duration = Duration::from_millis(300);
+/// Time between two turns of the spinner.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What is waited for, as a moving line on a terminal, as plain lines elsewhere.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    printer: Printer,
+    last: String,
+}
+
+impl Progress {
+    /// Begins to show.
+    pub fn start(printer: Printer) -> Self {
+        let bar = is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        Self {
+            bar,
+            printer,
+            last: String::new(),
+        }
+    }
+
+    /// Says how far it is. Where there is no terminal, only news are printed.
+    pub fn say(&mut self, text: &str) {
+        if self.last == text {
+            return;
+        }
+        text.clone_into(&mut self.last);
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => self.printer.note(text),
+        }
+    }
+
+    /// Ends the display.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Looks again and again until something is found, or gives up with `None`.
+/// A platform that is away for a moment is waited for too.
+///
+/// # Errors
+/// What the look says, unless it may heal within the time.
+pub async fn until<T>(
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Outcome<Option<T>>,
+) -> Outcome<Option<T>> {
+    let end = Instant::now() + limit;
+    loop {
+        match look().await {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(failure) if failure.exit == Exit::Unavailable && Instant::now() < end => {}
+            Err(failure) => return Err(failure),
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Waits until every wanted container of an application runs; ends with exit code 6 and the reasons if not.
+///
+/// # Errors
+/// Not ready in time, or what the platform answered.
+pub async fn ready(session: &Session, app: &str, wait: &Wait) -> Outcome<Application> {
+    status(session, app, ApplicationStatus::Running, wait).await
+}
+
+/// Waits until an application has a status.
+///
+/// # Errors
+/// It does not have it in time, or what the platform answered.
+pub async fn status(
+    session: &Session,
+    app: &str,
+    wanted: ApplicationStatus,
+    wait: &Wait,
+) -> Outcome<Application> {
+    let words = word(&wanted);
+    session.printer.note(&format!(
+        "waiting until {app} is {words} (at most {}s)",
+        wait.timeout.as_secs()
+    ));
+    let mut progress = Progress::start(session.printer);
+    let path = session.path("applications", app, "");
+    let found = until(wait.timeout, async || {
+        let application: Application = session.client.get(&path).await?;
+        progress.say(&describe(&application));
+        Ok((application.status == wanted).then_some(application))
+    })
+    .await?;
+    progress.end();
+    match found {
+        Some(application) => Ok(application),
+        None => Err(not_ready(session, app, &words, wait).await),
+    }
+}
+
+fn describe(application: &Application) -> String {
+    let services: Vec<_> = application
+        .services
+        .iter()
+        .map(|service| {
+            let mut text = format!("{} {}/{}", service.name, service.running, service.wanted);
+            if service.has_healthcheck {
+                text.push_str(&format!(" ({} healthy)", service.healthy));
+            }
+            if let Some(report) = &service.pending {
+                text.push_str(&format!(" [{}]", report.summary));
+            }
+            text
+        })
+        .collect();
+    format!(
+        "{} {}: {}",
+        application.name,
+        word(&application.status),
+        services.join(", ")
+    )
+}
+
+async fn not_ready(session: &Session, app: &str, wanted: &str, wait: &Wait) -> Failure {
+    let mut message = format!("{app} is not {wanted} after {}s", wait.timeout.as_secs());
+    match session
+        .client
+        .get::<Why>(&session.path("applications", app, "/why"))
+        .await
+    {
+        Ok(why) => {
+            message.push('\n');
+            message.push_str(&super::why::reasons(&why));
+        }
+        Err(failure) => message.push_str(&format!("; the reasons could not be read: {}", failure.message)),
+    }
+    Failure::new(Exit::NotReady, message.trim_end().to_owned()).cure(format!(
+        "it heals by itself when the reasons are gone; look again with `berth why {app}`"
+    ))
+}

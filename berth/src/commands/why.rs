@@ -1,0 +1,269 @@
+//! `berth why`: the reasons of a place, and the reasons of a wait.
+
+use super::{Session, application};
+use crate::{
+    cli::Why as Args,
+    exit::{Exit, Failure, Outcome},
+    output::{paint, word},
+};
+use berth_api::{Application, Container, ContainerState, ContainerWhy, ServiceWhy, Why};
+use berth_events::{BlockReport, PlacementReason};
+use std::collections::BTreeSet;
+
+/// Carries out `berth why`.
+///
+/// # Errors
+/// What the platform answered.
+pub async fn run(session: &Session, args: Args) -> Outcome {
+    let missing = match of_application(session, &args.target, args.service.as_deref()).await {
+        Ok(why) => return session.printer.print(&why, |why| application_text(why)),
+        Err(failure) if failure.exit == Exit::NotFound => failure,
+        Err(failure) => return Err(failure),
+    };
+    if args.service.is_some() {
+        return Err(missing);
+    }
+    match session
+        .client
+        .get::<ContainerWhy>(&session.path("containers", &args.target, "/why"))
+        .await
+    {
+        Ok(why) => return session.printer.print(&why, container_text),
+        Err(failure) if failure.exit == Exit::NotFound => {}
+        Err(failure) => return Err(failure),
+    }
+    let Some(app) = application_with(session, &args.target).await? else {
+        let message = format!("there is no application, container or service `{}`", args.target);
+        return Err(Failure::new(Exit::NotFound, message).cure("see `berth apps` and `berth ps --all`"));
+    };
+    let why = of_application(session, &app, Some(&args.target)).await?;
+    session.printer.print(&why, |why| application_text(why))
+}
+
+async fn of_application(session: &Session, app: &str, service: Option<&str>) -> Outcome<Why> {
+    let mut why: Why = session
+        .client
+        .get(&session.path("applications", app, "/why"))
+        .await?;
+    if let Some(service) = service {
+        why.services.retain(|one| one.service == service);
+        if why.services.is_empty() {
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("application {app} has no service `{service}`"),
+            ));
+        }
+    }
+    Ok(why)
+}
+
+/// Id of the only application that has a service of this name.
+async fn application_with(session: &Session, service: &str) -> Outcome<Option<String>> {
+    let applications: Vec<Application> = session
+        .client
+        .list(&session.in_cluster("/v1/applications"))
+        .await?;
+    let with: Vec<_> = applications
+        .iter()
+        .filter(|application| application.services.iter().any(|one| one.name == service))
+        .collect();
+    match with.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.id.to_string())),
+        several => {
+            let names: Vec<_> = several
+                .iter()
+                .map(|application| application.name.as_str())
+                .collect();
+            let message = format!(
+                "several applications have a service `{service}`: {}",
+                names.join(", ")
+            );
+            Err(Failure::usage(message).cure("write `berth why APP SERVICE`"))
+        }
+    }
+}
+
+/// Why an application is not as wanted: only what is not well.
+pub fn reasons(why: &Why) -> String {
+    let services = why
+        .services
+        .iter()
+        .filter(|service| service.running < service.wanted || service.pending.is_some());
+    services
+        .map(|service| service_text(service, false))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn application_text(why: &Why) -> String {
+    let mut text = format!(
+        "{} is {}\n",
+        why.name,
+        paint(&word(&why.status), application::tone(why.status))
+    );
+    for service in &why.services {
+        text.push('\n');
+        text.push_str(&service_text(service, true));
+    }
+    text
+}
+
+fn service_text(service: &ServiceWhy, placed_too: bool) -> String {
+    let status = paint(&word(&service.status), application::tone(service.status));
+    let mut text = format!(
+        "{}: {status}, {} of {} running\n",
+        service.service, service.running, service.wanted
+    );
+    if let Some(report) = &service.pending {
+        text.push_str(&pending_text(report, &service.pending_slots));
+    }
+    for container in &service.containers {
+        if placed_too || container.state != ContainerState::Running {
+            text.push_str(&place_text(container));
+        }
+    }
+    text
+}
+
+fn pending_text(report: &BlockReport, slots: &BTreeSet<u32>) -> String {
+    let slots: Vec<_> = slots.iter().map(u32::to_string).collect();
+    let mut text = format!("  slots {}: {}\n", slots.join(", "), report.summary);
+    for refusal in &report.refusals {
+        text.push_str(&format!(
+            "    {}: refused {} of {} nodes\n",
+            refusal.filter, refusal.nodes, report.nodes
+        ));
+        for (node, lack) in &refusal.examples {
+            text.push_str(&format!("      {node}: {lack}\n"));
+        }
+    }
+    if let Some(cure) = &report.cure {
+        text.push_str(&format!("    help: {cure}\n"));
+    }
+    text
+}
+
+fn place_text(container: &Container) -> String {
+    let (state, tone) = application::state_of(container);
+    let mut text = format!(
+        "  {} on {}: {}\n",
+        container.name,
+        container.node,
+        paint(&state, tone)
+    );
+    if let Some(message) = &container.message {
+        text.push_str(&format!("    {message}\n"));
+    }
+    if let Some(output) = container
+        .health_output
+        .as_ref()
+        .filter(|output| !output.is_empty())
+    {
+        text.push_str(&format!("    check: {output}\n"));
+    }
+    text.push_str(&format!("    {}\n", choice_text(&container.why)));
+    text
+}
+
+fn choice_text(why: &PlacementReason) -> String {
+    let refused: u32 = why.refused.values().sum();
+    let mut text = format!(
+        "{}: {} of {} nodes passed",
+        why.cause,
+        why.candidates,
+        why.candidates.saturating_add(refused)
+    );
+    if !why.refused.is_empty() {
+        let parts: Vec<_> = why
+            .refused
+            .iter()
+            .map(|(filter, nodes)| format!("{filter} {nodes}"))
+            .collect();
+        text.push_str(&format!(" (refused by {})", parts.join(", ")));
+    }
+    if !why.score.is_empty() {
+        let parts: Vec<_> = why
+            .score
+            .iter()
+            .map(|(part, points)| format!("{part} {points}"))
+            .collect();
+        text.push_str(&format!("; score: {}", parts.join(", ")));
+    }
+    text
+}
+
+fn container_text(why: &ContainerWhy) -> String {
+    let mut text = why.explanation.join("\n");
+    text.push('\n');
+    text.push_str(&place_text(&why.container));
+    for change in &why.container.history {
+        let detail = if change.detail.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", change.detail)
+        };
+        text.push_str(&format!(
+            "    {}  {}  #{}{detail}\n",
+            change.at, change.event, change.position
+        ));
+    }
+    for before in &why.predecessors {
+        text.push_str(&format!(
+            "  before: {} on {}, {}\n",
+            before.id,
+            before.node,
+            application::state_of(before).0
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_api::ApplicationStatus;
+    use berth_events::Refusal;
+
+    #[test]
+    fn a_wait_names_filters_nodes_and_cure() {
+        let report = BlockReport {
+            summary: "pending: no node has 4 GiB of memory free".into(),
+            nodes: 2,
+            refusals: vec![Refusal {
+                filter: "memory".into(),
+                nodes: 2,
+                examples: [
+                    ("n1".to_owned(), "3 GiB free".to_owned()),
+                    ("n2".to_owned(), "1 GiB free".to_owned()),
+                ]
+                .into(),
+            }],
+            cure: Some("free 1 GiB on n1".into()),
+        };
+        let service = ServiceWhy {
+            service: "web".into(),
+            status: ApplicationStatus::Pending,
+            wanted: 2,
+            running: 1,
+            pending_slots: [2].into(),
+            pending: Some(report),
+            containers: Vec::new(),
+        };
+        insta::assert_snapshot!(service_text(&service, true));
+    }
+
+    #[test]
+    fn a_choice_names_score_and_refusals() {
+        let why = PlacementReason {
+            cause: "new".into(),
+            candidates: 2,
+            refused: [("zone".to_owned(), 1)].into(),
+            score: [("spread".to_owned(), 50), ("image".to_owned(), 10)].into(),
+        };
+        assert_eq!(
+            choice_text(&why),
+            "new: 2 of 3 nodes passed (refused by zone 1); score: image 10, spread 50"
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! A Compose file with everything on this machine that its meaning depends on.
+
+use crate::{
+    cli::Variables,
+    exit::{Failure, Outcome},
+};
+use berth_compose::limits::MAX_FILE_BYTES;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read as _,
+    path::{Component, Path, PathBuf},
+};
+
+/// The name of standard input.
+const STDIN: &str = "-";
+/// The largest `.env` or env file that is sent.
+const MAX_ENV_BYTES: usize = 1024 * 1024;
+/// The most env files that are sent.
+const MAX_ENV_FILES: usize = 100;
+/// Name of an application whose folder has none that can be used.
+const NAMELESS: &str = "app";
+/// Characters of the folder's name that are taken.
+const MAX_NAME: usize = 40;
+
+/// A Compose file and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Name of the file.
+    pub file_name: String,
+    /// Its text.
+    pub text: String,
+    /// Variables given by options, and those of the shell that the file names.
+    pub environment: BTreeMap<String, String>,
+    /// Text of `.env`.
+    pub dotenv: Option<String>,
+    /// Texts of the env files that the file names.
+    pub files: BTreeMap<String, String>,
+    folder: PathBuf,
+}
+
+/// A variable of the shell.
+pub fn shell(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Project {
+    /// Reads a file, `.env` beside it, the env files that it names and the variables that it needs.
+    ///
+    /// # Errors
+    /// A file cannot be read or is too large; a variable given without a value is not set in the shell.
+    pub fn read(file: &Path, variables: &Variables, shell: &dyn Fn(&str) -> Option<String>) -> Outcome<Self> {
+        let stdin = file == Path::new(STDIN);
+        let (file_name, folder) = if stdin {
+            ("compose.yml".to_owned(), PathBuf::from("."))
+        } else {
+            let name = file.file_name().map_or_else(
+                || "compose.yml".into(),
+                |name| name.to_string_lossy().into_owned(),
+            );
+            let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            (name, parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf))
+        };
+        let text = if stdin {
+            read_all(std::io::stdin(), file, MAX_FILE_BYTES)?
+        } else {
+            read_file(file, MAX_FILE_BYTES)?
+        };
+        let dotenv = read_dotenv(&folder, variables.env_file.as_deref())?;
+        let mut project = Self {
+            file_name,
+            text,
+            environment: given(&variables.env, shell)?,
+            dotenv,
+            files: BTreeMap::new(),
+            folder,
+        };
+        // Env files may be named with variables, so those of the file come first.
+        project.add_variables(shell);
+        project.files = project.env_files()?;
+        project.add_variables(shell);
+        Ok(project)
+    }
+
+    /// What the file is read with.
+    pub fn input<'a>(&'a self, name: Option<&'a str>) -> berth_compose::Input<'a> {
+        berth_compose::Input {
+            file_name: &self.file_name,
+            text: &self.text,
+            project_name: name,
+            environment: &self.environment,
+            dotenv: self.dotenv.as_deref(),
+            files: &self.files,
+            project_directory: None,
+        }
+    }
+
+    /// Whether the file has `name:`.
+    pub fn names_itself(&self) -> bool {
+        berth_compose::parse(&self.input(None)).is_ok_and(|parsed| parsed.name.is_some())
+    }
+
+    /// The folder's name as a name of an application.
+    pub fn folder_name(&self) -> String {
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
+        let plain: String = name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '_' {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        let plain: String = plain.trim_matches(['-', '_']).chars().take(MAX_NAME).collect();
+        if plain.is_empty() {
+            NAMELESS.to_owned()
+        } else {
+            plain
+        }
+    }
+
+    fn add_variables(&mut self, shell: &dyn Fn(&str) -> Option<String>) {
+        let mut names = named(&self.text);
+        for text in self.dotenv.iter().chain(self.files.values()) {
+            names.extend(named(text));
+        }
+        for name in names {
+            if !self.environment.contains_key(&name)
+                && let Some(value) = shell(&name)
+            {
+                self.environment.insert(name, value);
+            }
+        }
+    }
+
+    fn env_files(&self) -> Outcome<BTreeMap<String, String>> {
+        let mut found = BTreeMap::new();
+        for path in berth_compose::referenced_files_of(&self.input(None)) {
+            // What lies outside of the project is never read: the platform names the fault with its place.
+            if !is_inside(Path::new(&path)) {
+                continue;
+            }
+            if found.len() >= MAX_ENV_FILES {
+                return Err(Failure::usage(format!(
+                    "the file names more than {MAX_ENV_FILES} env files"
+                )));
+            }
+            let full = self.folder.join(&path);
+            // A missing one may be optional (`required: false`): the platform decides.
+            if full.is_file() {
+                found.insert(path, read_file(&full, MAX_ENV_BYTES)?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_inside(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+fn read_dotenv(folder: &Path, named: Option<&Path>) -> Outcome<Option<String>> {
+    if let Some(path) = named {
+        return read_file(path, MAX_ENV_BYTES).map(Some);
+    }
+    let path = folder.join(".env");
+    if path.is_file() {
+        read_file(&path, MAX_ENV_BYTES).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn read_file(path: &Path, most: usize) -> Outcome<String> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    read_all(file, path, most)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("could not read `{}`: {error}", path.display()))
+}
+
+fn read_all(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<String> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    from.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(path, &error))?;
+    if bytes.len() > most {
+        return Err(
+            Failure::usage(format!("`{}` has more than {most} bytes", path.display()))
+                .cure("such files hold no data: move contents into images or volumes"),
+        );
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("`{}` is not text in UTF-8", path.display())))
+}
+
+fn given(options: &[String], shell: &dyn Fn(&str) -> Option<String>) -> Outcome<BTreeMap<String, String>> {
+    options
+        .iter()
+        .map(|option| match option.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            Some(_) => Err(Failure::usage(format!(
+                "`-e {option}` has no name before the `=`"
+            ))),
+            None => shell(option).map(|value| (option.clone(), value)).ok_or_else(|| {
+                Failure::usage(format!("`-e {option}`: {option} is not set in the shell"))
+                    .cure("write -e KEY=VALUE")
+            }),
+        })
+        .collect()
+}
+
+/// The variables that a text names: `$NAME`, `${NAME…}`, and entries without a value
+/// (`- NAME`, `NAME:`, `NAME`), which take that of the shell.
+fn named(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        let mut rest = line;
+        while let Some(at) = rest.find('$') {
+            rest = rest.get(at + 1..).unwrap_or_default();
+            if let Some(after) = rest.strip_prefix('$') {
+                rest = after;
+                continue;
+            }
+            let name = identifier(rest.strip_prefix('{').unwrap_or(rest));
+            if !name.is_empty() {
+                names.insert(name.to_owned());
+            }
+        }
+        let entry = line
+            .trim()
+            .trim_start_matches("- ")
+            .trim()
+            .trim_end_matches(':')
+            .trim_matches(['"', '\'']);
+        if !entry.is_empty() && identifier(entry) == entry {
+            names.insert(entry.to_owned());
+        }
+    }
+    names
+}
+
+/// The name at the beginning of a text; empty if there is none.
+fn identifier(text: &str) -> &str {
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(text.len());
+    let name = text.get(..end).unwrap_or_default();
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        ""
+    } else {
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_every_form() {
+        let text = "image: web:${TAG:-1}\ncommand: echo $WHO $$NOT ${A}${B?x} $1\nenvironment:\n  - PASSED\n  OTHER:\n  K: v\n";
+        let names: Vec<_> = named(text).into_iter().collect();
+        assert_eq!(names, ["A", "B", "OTHER", "PASSED", "TAG", "WHO", "environment"]);
+    }
+
+    #[test]
+    fn a_project_takes_what_it_names_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        put(
+            "shop.yml",
+            "services:\n  web:\n    image: web:$TAG\n    env_file: [one.env, ../out.env, absent.env]\n",
+        );
+        put(".env", "X=1\n");
+        put("one.env", "Y=${HOST_NAME}\n");
+        put("two.env", "Z=1\n");
+        let shell = |name: &str| match name {
+            "TAG" | "HOST_NAME" | "SECRET" | "GIVEN" => Some(format!("shell-{name}")),
+            _ => None,
+        };
+        let variables = Variables {
+            env: vec!["GIVEN".into(), "A=b=c".into()],
+            env_file: None,
+        };
+        let project = Project::read(&folder.path().join("shop.yml"), &variables, &shell).unwrap();
+        let names: Vec<_> = project.environment.keys().map(String::as_str).collect();
+        assert_eq!(names, ["A", "GIVEN", "HOST_NAME", "TAG"]);
+        assert_eq!(project.files.keys().collect::<Vec<_>>(), ["one.env"]);
+        assert_eq!(project.dotenv.as_deref(), Some("X=1\n"));
+        assert!(!project.names_itself());
+    }
+
+    #[test]
+    fn large_files_and_unset_variables_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big.yml");
+        std::fs::write(&path, " ".repeat(MAX_FILE_BYTES + 1)).unwrap();
+        let read = |variables: &Variables| Project::read(&path, variables, &|_| None).unwrap_err().message;
+        assert!(
+            read(&Variables::default()).contains("more than"),
+            "{}",
+            read(&Variables::default())
+        );
+        assert!(
+            given(&["UNSET".into()], &|_| None)
+                .unwrap_err()
+                .message
+                .contains("not set")
+        );
+    }
+}
