@@ -132,7 +132,13 @@ fn cargo() -> Command {
 
 /// Folders and processes that tests may leave.
 fn leftovers() -> Result<Vec<String>> {
-    let temporary = fs::read_dir(std::env::temp_dir())?.flatten();
+    // The second is where servers of tests keep their data if it is large enough.
+    let places = [std::env::temp_dir(), "/dev/shm".into()];
+    let temporary = places
+        .iter()
+        .filter_map(|place| fs::read_dir(place).ok())
+        .flatten()
+        .flatten();
     let folders = temporary.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY));
     let mut left: Vec<String> = folders
         .map(|entry| format!("folder {}", entry.path().display()))
