@@ -44,7 +44,7 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub async fn head(&self) -> Result<u64, LogError> {
-        let row: (Option<i64>,) = sqlx::query_as("select max(position) from es.recorded")
+        let row: (Option<i64>,) = sqlx::query_as("select position from es.head")
             .fetch_one(&self.pool)
             .await?;
         Ok(row.0.unwrap_or(0).unsigned_abs())
