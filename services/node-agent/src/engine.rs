@@ -10,7 +10,10 @@ mod shared;
 mod spec;
 
 pub use facts::disk_bytes;
+pub use images::ImageError;
 pub use logs::{LogChunk, LogRequest};
+pub use shared::{Dropped, SharedError};
+pub use spec::Recipe;
 
 use berth_agent_core::{Seen, names};
 use berth_ids::{AllocationId, NodeId};
@@ -349,5 +352,3 @@ impl Engine {
         }
     }
 }
-
-pub use spec::Recipe;

@@ -212,10 +212,11 @@ impl StateDir {
     fn write(&self, name: &str, content: impl Serialize) -> Result<(), StateError> {
         let path = self.0.join(name);
         let format = FORMAT;
-        let text = serde_json::to_vec(&Versioned { format, content }).map_err(|source| StateError::Shape {
-            path: path.clone(),
-            source,
-        })?;
+        let text =
+            serde_json::to_vec(&Versioned { format, content }).map_err(|source| StateError::Shape {
+                path: path.clone(),
+                source,
+            })?;
         replace(&path, &text)
     }
 }
@@ -270,7 +271,10 @@ mod tests {
         let read = state.identity().unwrap().unwrap();
         assert_eq!(read.node_id, NodeId::from_u128(7));
         assert_eq!(read.user_seed.expose_secret(), "SUAseed");
-        let mode = fs::metadata(folder.path().join("agent/identity.json")).unwrap().permissions().mode();
+        let mode = fs::metadata(folder.path().join("agent/identity.json"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -282,7 +286,10 @@ mod tests {
         fs::write(&path, "{").unwrap();
         assert!(matches!(state.journal(), Err(StateError::Shape { .. })));
         fs::write(&path, r#"{"format":99}"#).unwrap();
-        assert!(matches!(state.journal(), Err(StateError::Format { found: 99, .. })));
+        assert!(matches!(
+            state.journal(),
+            Err(StateError::Format { found: 99, .. })
+        ));
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub struct Node {
     busy: BTreeSet<AllocationId>,
     looked: bool,
     revision: u64,
+    assignment_revision: u64,
 }
 
 impl Node {
@@ -100,6 +101,7 @@ impl Node {
             busy: BTreeSet::new(),
             looked: false,
             revision: 0,
+            assignment_revision: 0,
         })
     }
 
@@ -118,6 +120,14 @@ impl Node {
     /// Rises with each change that [`Self::store`] would show.
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+    /// Rises with each change of the assignment.
+    pub const fn assignment_revision(&self) -> u64 {
+        self.assignment_revision
+    }
+    /// No step is under way.
+    pub fn is_idle(&self) -> bool {
+        self.busy.is_empty()
     }
     /// For the disk: the assignment, if there is one, and the rest.
     pub fn store(&self) -> (Option<berth_events::Assignment>, StoredNode) {
@@ -145,6 +155,7 @@ impl Node {
         let applied = self.assignment.apply(change, position)?;
         if applied == Applied::Changed {
             self.revision += 1;
+            self.assignment_revision += 1;
             let placed = change.place.iter().map(|placed| placed.allocation_id);
             let stopped = change.stop.iter().map(|order| order.allocation_id);
             for id in placed.chain(stopped) {
@@ -162,6 +173,7 @@ impl Node {
         let applied = self.assignment.replace(whole)?;
         if applied == Applied::Changed {
             self.revision += 1;
+            self.assignment_revision += 1;
             for placed in &whole.change.place {
                 self.track(placed.allocation_id);
             }
@@ -180,11 +192,15 @@ impl Node {
         self.looked = true;
         let ids: BTreeSet<AllocationId> = self.tracks.keys().chain(containers.keys()).copied().collect();
         for id in ids {
-            let newer = self.touched.get(&id).is_some_and(|touched| *touched > look.0);
-            if self.busy.contains(&id) || newer {
-                continue;
-            }
             let seen = containers.remove(&id).unwrap_or(Seen::Absent);
+            self.looked_one(look, id, seen, moment);
+        }
+    }
+
+    /// A look at one container ended. It says nothing if a step began or ended since the look began.
+    pub fn looked_one(&mut self, look: Look, id: AllocationId, seen: Seen, moment: Moment) {
+        let newer = self.touched.get(&id).is_some_and(|touched| *touched > look.0);
+        if !self.busy.contains(&id) && !newer && (self.looked || seen != Seen::Absent) {
             self.see(id, seen, moment);
         }
     }
@@ -255,6 +271,7 @@ impl Node {
             return;
         }
         self.revision += 1;
+        self.assignment_revision += 1;
         self.assignment.volumes_dropped(&volumes);
         self.journal
             .record(ObservationKind::VolumesDropped { volumes }, moment.wall);

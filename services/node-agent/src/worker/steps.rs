@@ -1,0 +1,360 @@
+//! Carries out one step on the engine and looks at the container afterwards.
+
+use super::{SecretError, SecretSource, WorkerOptions};
+use crate::engine::{Dropped, Engine, EngineError, ImageError, Recipe, SharedError};
+use berth_agent_core::{Container, Failure, Seen, Step, Wanted, names};
+use berth_events::{FailureReason, spec::EnvironmentValue, spec::SecretRef};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
+use berth_service_kit::telemetry;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// Steps on the engine at the same time.
+const MAX_PARALLEL_STEPS: usize = 8;
+/// Stops at the same time: they mostly wait for the containers.
+const MAX_PARALLEL_STOPS: usize = 64;
+/// Images fetched at the same time.
+const MAX_PARALLEL_PULLS: usize = 3;
+
+/// What every step needs.
+pub(super) struct Context {
+    pub(super) engine: Engine,
+    node_id: NodeId,
+    cluster_id: ClusterId,
+    secrets: Arc<dyn SecretSource>,
+    /// Told when an image has to be fetched.
+    fetching: mpsc::Sender<(AllocationId, String)>,
+    steps: Semaphore,
+    stops: Semaphore,
+    pulls: Semaphore,
+}
+
+/// One step to carry out.
+pub(super) struct Work {
+    pub(super) id: AllocationId,
+    pub(super) step: Step,
+    pub(super) wanted: Option<Wanted>,
+    pub(super) container: Option<Container>,
+    /// Cancelled when an image is no longer needed.
+    pub(super) let_go: CancellationToken,
+}
+
+/// What came of a step.
+pub(super) struct StepResult {
+    /// Whether it was carried out.
+    pub(super) outcome: Result<(), Failure>,
+    /// A look at the container after it; `None`: the engine did not say.
+    pub(super) seen: Option<Seen>,
+}
+
+impl Context {
+    pub(super) fn new(options: &WorkerOptions, fetching: mpsc::Sender<(AllocationId, String)>) -> Self {
+        Self {
+            engine: options.engine.clone(),
+            node_id: options.node_id,
+            cluster_id: options.cluster_id,
+            secrets: Arc::clone(&options.secrets),
+            fetching,
+            steps: Semaphore::new(MAX_PARALLEL_STEPS),
+            stops: Semaphore::new(MAX_PARALLEL_STOPS),
+            pulls: Semaphore::new(MAX_PARALLEL_PULLS),
+        }
+    }
+
+    /// A complete look. What doubles another container is removed on the way.
+    pub(super) async fn look(&self) -> Result<BTreeMap<AllocationId, Seen>, EngineError> {
+        let (all, doubles) = self.engine.look(self.node_id).await?;
+        for id in doubles {
+            tracing::warn!(container.id = %id, "removing a container that doubles another of its allocation");
+            if let Err(error) = self.engine.remove(&id).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not remove container `{id}`"
+                );
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes volumes; gives those that are gone or are not ours to remove.
+    pub(super) async fn drop_volumes(&self, volumes: BTreeSet<String>) -> BTreeSet<String> {
+        let mut gone = BTreeSet::new();
+        for name in volumes {
+            match self.engine.drop_volume(&name).await {
+                Ok(Dropped::Gone) => {
+                    gone.insert(name);
+                }
+                Ok(Dropped::Foreign) => {
+                    tracing::warn!("volume `{name}` was not made by Berth and stays");
+                    gone.insert(name);
+                }
+                Ok(Dropped::InUse) => {
+                    tracing::warn!("volume `{name}` is still used by a container that is not of Berth");
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "could not remove volume `{name}`"
+                    );
+                }
+            }
+        }
+        gone
+    }
+
+    /// Removes networks that nobody needs any more.
+    pub(super) async fn remove_networks(&self, networks: BTreeSet<String>) {
+        for name in networks {
+            if let Err(error) = self.engine.remove_network(&name).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not remove network `{name}`"
+                );
+            }
+        }
+    }
+
+    /// Networks of our cluster on this node.
+    pub(super) async fn our_networks(&self) -> BTreeMap<String, ApplicationId> {
+        self.engine
+            .our_networks(self.cluster_id)
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Carries out a step within the trace of the order behind it.
+    pub(super) async fn carry_out(&self, work: Work, traceparent: Option<&str>) -> StepResult {
+        let (what, slots) = match work.step {
+            Step::Pull => ("allocation.pull", &self.pulls),
+            Step::Create => ("allocation.create", &self.steps),
+            Step::Start => ("allocation.start", &self.steps),
+            Step::Restart => ("allocation.restart", &self.steps),
+            Step::Stop { .. } => ("allocation.stop", &self.stops),
+            Step::Kill => ("allocation.kill", &self.stops),
+            _ => ("allocation.remove", &self.steps),
+        };
+        let span = telemetry::continued(what, traceparent);
+        async {
+            // Never closed.
+            let _slot = slots.acquire().await;
+            let result = self.step(&work).await;
+            match &result.outcome {
+                Ok(()) => tracing::debug!(allocation.id = %work.id, "{what}"),
+                Err(failure) => tracing::warn!(allocation.id = %work.id, "{what} failed: {failure:?}"),
+            }
+            result
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn step(&self, work: &Work) -> StepResult {
+        match (&work.step, &work.wanted, &work.container) {
+            (Step::Pull, Some(wanted), _) => self.pull(work, wanted).await,
+            (Step::Create, Some(wanted), _) => self.create(wanted).await,
+            (Step::Start | Step::Restart, Some(wanted), Some(container)) => {
+                let started = self.start(wanted, container).await;
+                self.after(
+                    started.map_err(|e| failure(FailureReason::Start, &e)),
+                    &container.id,
+                )
+                .await
+            }
+            (Step::Stop { grace }, _, Some(container)) => {
+                let stopped = self.engine.stop(&container.id, *grace).await;
+                self.after(
+                    stopped.map_err(|e| failure(FailureReason::Start, &e)),
+                    &container.id,
+                )
+                .await
+            }
+            (Step::Kill, _, Some(container)) => {
+                let killed = self.engine.kill(&container.id).await;
+                self.after(
+                    killed.map_err(|e| failure(FailureReason::Start, &e)),
+                    &container.id,
+                )
+                .await
+            }
+            (Step::Remove, _, Some(container)) => {
+                let removed = self.engine.remove(&container.id).await;
+                let outcome = removed.map_err(|e| failure(FailureReason::Start, &e));
+                self.after(outcome, &container.id).await
+            }
+            // The assignment changed between plan and step: look again.
+            _ => StepResult {
+                outcome: Ok(()),
+                seen: None,
+            },
+        }
+    }
+
+    async fn after(&self, outcome: Result<(), Failure>, container: &str) -> StepResult {
+        let seen = match outcome {
+            Err(Failure::EngineAway) => None,
+            Ok(()) | Err(_) => self.engine.inspect(container).await.ok(),
+        };
+        StepResult { outcome, seen }
+    }
+
+    async fn pull(&self, work: &Work, wanted: &Wanted) -> StepResult {
+        let spec = &wanted.container;
+        let fetching = async || {
+            // The worker is gone only at shutdown.
+            let _ = self
+                .fetching
+                .send((work.id, names::full_image(&spec.image)))
+                .await;
+        };
+        let ensure =
+            self.engine
+                .ensure_image(&spec.image, spec.pull_policy, spec.platform.as_deref(), fetching);
+        let outcome = tokio::select! {
+            result = ensure => result.map_err(|error| pull_failure(&error)),
+            () = work.let_go.cancelled() => Err(Failure::Waiting),
+        };
+        StepResult {
+            outcome,
+            seen: Some(Seen::Absent),
+        }
+    }
+
+    async fn create(&self, wanted: &Wanted) -> StepResult {
+        match self.try_create(wanted).await {
+            Ok(id) => self.after(Ok(()), &id).await,
+            Err(Failure::EngineAway) => StepResult {
+                outcome: Err(Failure::EngineAway),
+                seen: None,
+            },
+            Err(failure) => StepResult {
+                outcome: Err(failure),
+                seen: Some(Seen::Absent),
+            },
+        }
+    }
+
+    async fn try_create(&self, wanted: &Wanted) -> Result<String, Failure> {
+        let secrets = self.secrets_of(wanted).await?;
+        let shared = self.engine.ensure_shared(wanted, self.cluster_id).await;
+        shared.map_err(|error| shared_failure(&error))?;
+        let recipe = Recipe {
+            wanted,
+            cluster_id: self.cluster_id,
+            node_id: self.node_id,
+            secrets: &secrets,
+        };
+        let name = names::container_name(wanted, false);
+        match self.engine.create(&name, &recipe).await {
+            Err(EngineError::Refused { status: 409, .. }) => {}
+            result => return result.map_err(|error| create_failure(&error)),
+        }
+        // The name is taken: by ourselves, if an earlier answer was lost.
+        for name in [name, names::container_name(wanted, true)] {
+            let labels = self
+                .engine
+                .labels(&name)
+                .await
+                .map_err(|error| create_failure(&error))?;
+            match labels {
+                Some(labels) if names::allocation_of(&labels) == Some(wanted.placed.allocation_id) => {
+                    return Ok(name);
+                }
+                Some(_) => {}
+                None => {
+                    let created = self.engine.create(&name, &recipe).await;
+                    return created.map_err(|error| create_failure(&error));
+                }
+            }
+        }
+        Err(Failure::Passing {
+            reason: FailureReason::Create,
+            message: "both names of the container are taken by containers that are not of Berth; remove them"
+                .into(),
+        })
+    }
+
+    async fn secrets_of(&self, wanted: &Wanted) -> Result<BTreeMap<SecretRef, String>, Failure> {
+        let refs: BTreeSet<SecretRef> = wanted
+            .container
+            .environment
+            .values()
+            .filter_map(|value| match value {
+                EnvironmentValue::Secret(secret) => Some(secret.clone()),
+                EnvironmentValue::Plain(_) => None,
+            })
+            .collect();
+        if refs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.secrets.open(wanted.placed.allocation_id, refs.clone()).await {
+            Ok(values) if refs.iter().all(|secret| values.contains_key(secret)) => Ok(values),
+            Ok(_) => Err(Failure::Final {
+                reason: FailureReason::Secrets,
+                message: "the platform did not give all secrets of the container; deploy it again".to_owned(),
+            }),
+            Err(SecretError::Away(_)) => Err(Failure::Waiting),
+            Err(error @ SecretError::Refused(_)) => Err(Failure::Final {
+                reason: FailureReason::Secrets,
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    async fn start(&self, wanted: &Wanted, container: &Container) -> Result<(), EngineError> {
+        self.engine.join_networks(wanted, container).await?;
+        self.engine.start(&container.id).await
+    }
+}
+
+/// Whether trying again may help is told by the status: the engine's own trouble (5xx) passes.
+fn failure(reason: FailureReason, error: &EngineError) -> Failure {
+    match error {
+        EngineError::Away { .. } | EngineError::Address(_) | EngineError::Answer(_) => Failure::EngineAway,
+        EngineError::Refused { status, message } => {
+            let message = message.trim().to_owned();
+            if (400..500).contains(status) && *status != 404 {
+                Failure::Final { reason, message }
+            } else {
+                Failure::Passing { reason, message }
+            }
+        }
+    }
+}
+
+fn create_failure(error: &EngineError) -> Failure {
+    // 404 is the image, which somebody removed: it is fetched again. 409 is a name that came free or went.
+    match error {
+        EngineError::Refused { status: 409, message } => Failure::Passing {
+            reason: FailureReason::Create,
+            message: message.clone(),
+        },
+        error => failure(FailureReason::Create, error),
+    }
+}
+
+fn shared_failure(error: &SharedError) -> Failure {
+    match error {
+        SharedError::External { .. } => Failure::Final {
+            reason: FailureReason::Create,
+            message: error.to_string(),
+        },
+        SharedError::Engine(error) => failure(FailureReason::Create, error),
+    }
+}
+
+fn pull_failure(error: &ImageError) -> Failure {
+    let reason = FailureReason::Pull;
+    let message = error.to_string();
+    match error {
+        ImageError::Forbidden(_) | ImageError::Refused { is_final: true, .. } => {
+            Failure::Final { reason, message }
+        }
+        ImageError::Refused { is_final: false, .. } => Failure::Passing { reason, message },
+        ImageError::Engine(error) => failure(reason, error),
+    }
+}
