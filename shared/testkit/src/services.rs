@@ -56,7 +56,10 @@ impl TestServices {
     /// Starts both servers, with more lines for the configuration of NATS (users, accounts, TLS, limits).
     pub async fn start_with(nats_extra: &str) -> Result<Self, Error> {
         let base = base_folder();
-        remove_abandoned(&base);
+        // Also where others would have put theirs.
+        for place in [&base, &std::env::temp_dir()] {
+            remove_abandoned(place);
+        }
         let (folder, lock) = make_folder(&base)?;
         let options = EmbeddedOptions {
             data: folder.clone(),
