@@ -133,7 +133,7 @@ pub(crate) fn wait_until(
     while !ready()? {
         if Instant::now() > until {
             bail!(
-                "{what} not after {patience:?}; the end of `{}`:\n{}",
+                "{what} after {patience:?}; the end of `{}`:\n{}",
                 log.display(),
                 tail(log)
             );

@@ -127,6 +127,9 @@ fn make_nodes(options: &Options, state: &mut State) -> Result<Option<Lab>> {
     }
     state.engines.push(format!("unix://{ENGINE_SOCKET}"));
     if !engine_answers() {
+        if !berth_lab::is_root() {
+            bail!("no Docker Engine answers at {ENGINE_SOCKET}, and to start one takes root");
+        }
         step("start a Docker Engine on this machine");
         state.firewall = Some(firewall::look());
         state.save()?;
@@ -138,8 +141,16 @@ fn make_nodes(options: &Options, state: &mut State) -> Result<Option<Lab>> {
         dockerd.arg("--data-root").arg(options.data.join("engine"));
         dockerd.arg("--exec-root").arg(options.data.join("engine-run"));
         dockerd.arg("--pidfile").arg(options.data.join("dockerd.pid"));
-        state.started(Background::start("the Docker Engine", dockerd, &log)?)?;
-        wait_until("the Docker Engine answers", ENGINE_PATIENCE, &log, || {
+        let engine = Background::start("the Docker Engine", dockerd, &log)?;
+        state.started(engine.clone())?;
+        wait_until("the Docker Engine does not answer", ENGINE_PATIENCE, &log, || {
+            if !engine.runs() {
+                bail!(
+                    "the Docker Engine ended; the end of `{}`:\n{}",
+                    log.display(),
+                    tail(&log)
+                );
+            }
             Ok(engine_answers())
         })?;
     }
@@ -193,7 +204,7 @@ fn start_server(options: &Options, state: &mut State, host: Option<&str>) -> Res
     state.client = data.join("client.toml");
     state.started(process.clone())?;
     let client = state.client.clone();
-    wait_until("berth server is ready", SERVER_PATIENCE, &log, || {
+    wait_until("berth server is not ready", SERVER_PATIENCE, &log, || {
         if !process.runs() {
             bail!(
                 "berth server ended; the end of `{}`:\n{}",
@@ -256,7 +267,7 @@ fn join(options: &Options, state: &mut State, lab: Option<&Lab>, member: &Member
 
 fn wait_for_nodes(options: &Options, state: &State, wanted: usize) -> Result<()> {
     let log = options.data.join("server.log");
-    wait_until("all nodes are ready", NODE_PATIENCE, &log, || {
+    wait_until("not all nodes are ready", NODE_PATIENCE, &log, || {
         let nodes = client::json(state, &["node", "ls"])?;
         let list = nodes.as_array().or_else(|| nodes.get("items")?.as_array());
         let ready = |node: &&serde_json::Value| node.get("status").is_some_and(|status| status == "ready");
