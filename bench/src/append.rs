@@ -102,7 +102,7 @@ async fn make_copies(admin: &PgPool) -> Result<()> {
                select row_number() over (order by e.position) as n, e.*, c.command_id, c.request_hash, c.outcome
                from (select * from es.event order by position limit 2000) e
                join es.command c on c.first_pos = e.position;
-             vacuum analyze bulk.source",
+             analyze bulk.source",
         )
         .await
         .context("copying the schema")?;

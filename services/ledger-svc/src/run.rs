@@ -108,20 +108,6 @@ impl LedgerView {
     }
 }
 
-/// Runs an instance until shutdown. The schema must be there ([`crate::setup`]).
-///
-/// # Errors
-/// [`LedgerError::Setup`] if the bus cannot carry what the log can hold. Everything else heals, or is
-/// shown in the health until somebody acts.
-pub async fn run(
-    bus: Bus,
-    pool: PgPool,
-    options: LedgerOptions,
-    shutdown: CancellationToken,
-) -> Result<(), LedgerError> {
-    Ledger::new(bus, pool, options).run(shutdown).await
-}
-
 /// A writer alone, without bus, relay and standby: for benchmarks and for filling a log from elsewhere.
 /// Whoever starts a ledger on the same log later relays what was written. It ends with `shutdown` or with
 /// the first fault; the task says why.
@@ -178,10 +164,11 @@ impl Ledger {
         }
     }
 
-    /// Lives until shutdown.
+    /// Lives until shutdown. The schema must be there ([`crate::setup`]).
     ///
     /// # Errors
-    /// See [`run`].
+    /// [`LedgerError::Setup`] if the bus cannot carry what the log can hold. Everything else heals, or is
+    /// shown in the health until somebody acts.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), LedgerError> {
         check_server(self.bus.client())?;
         let questions = tokio::spawn(answer_questions(

@@ -11,6 +11,7 @@ use berth_events::{Recorded, StreamName};
 use berth_eventsourcing::{AppendError, Appended, Heads, Sequencer};
 use berth_ids::{CommandId, Timestamp};
 use berth_ledger_core::{Batch, Commands, KnownCommand};
+use berth_service_kit::metrics::record;
 use chrono::Utc;
 use std::{
     collections::HashSet,
@@ -29,6 +30,8 @@ const MAX_CACHED_HEADS: usize = 200_000;
 const MAX_CACHED_COMMANDS: usize = 50_000;
 /// How often an idle writer looks whether it still is the writer.
 const IDLE_CHECK: Duration = Duration::from_millis(500);
+/// The label of this log in the metrics of the process.
+pub(crate) const LOG: &str = "main";
 /// How long a key of a command is good.
 const COMMAND_DAYS: i64 = 7;
 /// How often old keys are forgotten, and how many at once.
@@ -301,6 +304,12 @@ impl Writer {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.metrics
             .committed(events.len() as u64, micros, sequencer.position);
+        record(|metrics| {
+            metrics
+                .commit_events
+                .with_label_values(&[LOG])
+                .observe(events.len() as f64);
+        });
         self.sequencer = sequencer;
         if !events.is_empty() {
             // A full feed is no loss: the relay sees the hole and reads the database.
