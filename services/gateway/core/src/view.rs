@@ -241,6 +241,11 @@ impl ApiView {
             .filter_map(|id| self.allocations.get(id))
     }
 
+    /// A node, for who needs no permission to know it.
+    pub fn node_row(&self, id: NodeId) -> Option<&NodeRow> {
+        self.nodes.get(&id)
+    }
+
     /// Allocations of a node that have not ended.
     pub fn live_on(&self, node: NodeId) -> impl Iterator<Item = &AllocationRow> {
         self.live_on.of(&node).filter_map(|id| self.allocations.get(id))

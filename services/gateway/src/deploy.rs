@@ -1,0 +1,412 @@
+//! From a Compose file or an image to a command without a secret in it (invariant 10).
+
+use crate::{app::App, extract::Order, problem::Fault, submit::Accepted};
+use axum::http::StatusCode;
+use berth_api::{ComposeSource, Deploy, Diagnostic, ImageSource, Severity};
+use berth_compose::{Input, Parsed, Policy, policy_violations};
+use berth_events::{
+    CommandBody, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy, StoredSecret, StoredWarning,
+    spec::{ApplicationSpec, EnvironmentValue, SecretRef},
+};
+use berth_ids::{ApplicationId, ClusterId, Name};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Secrets put into the vault at the same time.
+const PARALLEL_SECRETS: usize = 8;
+/// Name of the file that an image becomes, for messages.
+const IMAGE_FILE: &str = "berth-run.json";
+
+/// A file that was read, and where it came from.
+pub(crate) struct Reading {
+    pub(crate) parsed: Parsed,
+    pub(crate) source: ReleaseSource,
+}
+
+/// Where a deploy goes.
+pub(crate) struct Destination {
+    pub(crate) cluster: ClusterId,
+    pub(crate) policy: SecurityPolicy,
+    pub(crate) name: Name,
+    pub(crate) must_exist: Option<bool>,
+}
+
+/// Reads what a deploy brings.
+pub(crate) async fn read(deploy: Deploy) -> Result<Reading, Fault> {
+    let name = deploy.name.map(|name| name.to_string());
+    let (source, compose) = match (deploy.compose, deploy.image) {
+        (Some(compose), None) => {
+            let source = ReleaseSource::Compose {
+                file_name: compose.file_name.clone(),
+                sha256: hex::encode(Sha256::digest(compose.text.as_bytes())),
+            };
+            (source, compose)
+        }
+        (None, Some(image)) => (
+            ReleaseSource::Image {
+                image: image.image.clone(),
+            },
+            image_file(image),
+        ),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(
+                Fault::invalid("deploy.source", "a deploy has either `compose` or `image`")
+                    .cure("send the text of a Compose file in `compose.text`, or an image in `image.image`"),
+            );
+        }
+    };
+    // Reading takes time with a large file: not among the tasks that answer others.
+    let parsed = tokio::task::spawn_blocking(move || parse(&compose, name.as_deref())).await;
+    let parsed = parsed.map_err(|_| Fault::internal("reading the file was broken off"))?;
+    let parsed = parsed.map_err(|faults| refused(&faults))?;
+    Ok(Reading { parsed, source })
+}
+
+pub(crate) fn parse(
+    compose: &ComposeSource,
+    name: Option<&str>,
+) -> Result<Parsed, Vec<berth_compose::Diagnostic>> {
+    berth_compose::parse(&Input {
+        file_name: &compose.file_name,
+        text: &compose.text,
+        project_name: name,
+        environment: &compose.environment,
+        dotenv: compose.dotenv.as_deref(),
+        files: &compose.files,
+        project_directory: None,
+    })
+}
+
+fn refused(faults: &[berth_compose::Diagnostic]) -> Fault {
+    let errors = faults
+        .iter()
+        .filter(|fault| fault.severity == berth_compose::Severity::Error)
+        .count();
+    let first = faults
+        .first()
+        .map(|fault| fault.message.clone())
+        .unwrap_or_default();
+    let detail = match errors {
+        0 | 1 => first,
+        _ => format!("{errors} faults in the file, the first: {first}"),
+    };
+    Fault::invalid("compose.invalid", detail)
+        .cure("correct the places that `errors` names")
+        .errors(faults.iter().map(diagnostic).collect())
+}
+
+/// A fault of a file as the API shows it.
+pub(crate) fn diagnostic(fault: &berth_compose::Diagnostic) -> Diagnostic {
+    Diagnostic {
+        severity: match fault.severity {
+            berth_compose::Severity::Error => Severity::Error,
+            berth_compose::Severity::Warning => Severity::Warning,
+        },
+        code: fault.code.to_string(),
+        message: fault.message.clone(),
+        cure: fault.cure.clone(),
+        path: fault.path.clone(),
+        file: fault.file.clone(),
+        line: fault.line,
+        column: fault.column,
+        snippet: fault.snippet.clone(),
+    }
+}
+
+/// The file that says the same as an image with options. JSON is YAML; `$` is told from a variable.
+fn image_file(image: ImageSource) -> ComposeSource {
+    let plain = |text: &str| text.replace('$', "$$");
+    let service_name = image.name.clone().unwrap_or_else(|| name_of_image(&image.image));
+    let mut service = Map::new();
+    service.insert("image".into(), json!(plain(&image.image)));
+    if !image.ports.is_empty() {
+        service.insert(
+            "ports".into(),
+            image.ports.iter().map(|port| plain(port)).collect(),
+        );
+    }
+    if !image.environment.is_empty() {
+        let values = image
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(plain(value))));
+        service.insert("environment".into(), Value::Object(values.collect()));
+    }
+    if let Some(command) = &image.command {
+        service.insert("command".into(), command.iter().map(|word| plain(word)).collect());
+    }
+    if let Some(replicas) = image.replicas {
+        service.insert("deploy".into(), json!({ "replicas": replicas }));
+    }
+    let file = json!({ "name": name_of_image(&image.image), "services": { service_name: service } });
+    ComposeSource {
+        file_name: IMAGE_FILE.to_owned(),
+        text: format!("{file:#}"),
+        ..ComposeSource::default()
+    }
+}
+
+/// `registry:5000/team/Web_App:1.2@sha256:…` → `web_app`.
+fn name_of_image(image: &str) -> String {
+    let bare = image.split('@').next().unwrap_or_default();
+    let last = bare.rsplit('/').next().unwrap_or_default();
+    last.split(':').next().unwrap_or_default().to_lowercase()
+}
+
+impl Reading {
+    /// The name that the application gets.
+    pub(crate) fn name(&self) -> Result<Name, Fault> {
+        let text = self.parsed.name.as_deref().ok_or_else(|| {
+            Fault::invalid("application.name_missing", "the application has no name")
+                .cure("add `name:` to the file, or send `name`")
+        })?;
+        Name::parse(text).map_err(|error| Fault::invalid("application.name", error.to_string()))
+    }
+
+    /// What has no effect, as the API shows it.
+    pub(crate) fn warnings(&self) -> Vec<Diagnostic> {
+        self.parsed.warnings.iter().map(diagnostic).collect()
+    }
+
+    /// What the cluster's policy refuses.
+    pub(crate) fn violations(&self, policy: SecurityPolicy) -> Vec<Diagnostic> {
+        let violations = policy_violations(&self.parsed.spec, policy_of(policy));
+        violations
+            .iter()
+            .map(|violation| diagnostic(&self.parsed.explain(violation)))
+            .collect()
+    }
+
+    fn stored_warnings(&self) -> Vec<StoredWarning> {
+        let warnings = self.parsed.warnings.iter();
+        let stored = warnings.map(|warning| StoredWarning {
+            code: warning.code.to_string(),
+            path: warning.path.clone(),
+            message: match warning.cure.as_str() {
+                "" => warning.message.clone(),
+                cure => format!("{}; {cure}", warning.message),
+            },
+            line: warning.line,
+        });
+        stored.collect()
+    }
+
+    /// Values of the environment that are not public, by service.
+    fn secrets(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut secrets = BTreeMap::new();
+        for (name, service) in &self.parsed.spec.services {
+            let public = self.parsed.public.get(name);
+            let mut values = BTreeMap::new();
+            for (variable, value) in &service.container.environment {
+                match value {
+                    EnvironmentValue::Plain(text) if !public.is_some_and(|keys| keys.contains(variable)) => {
+                        values.insert(variable.clone(), text.clone());
+                    }
+                    EnvironmentValue::Plain(_) | EnvironmentValue::Secret(_) => {}
+                }
+            }
+            if !values.is_empty() {
+                secrets.insert(name.clone(), values);
+            }
+        }
+        secrets
+    }
+
+    /// The specification without the values that are not public, for those who only look.
+    pub(crate) fn redacted(&self) -> ApplicationSpec {
+        let mut spec = self.parsed.spec.clone();
+        for (service, values) in self.secrets() {
+            if let Some(service) = spec.services.get_mut(&service) {
+                service
+                    .container
+                    .environment
+                    .retain(|variable, _| !values.contains_key(variable));
+            }
+        }
+        spec
+    }
+}
+
+fn policy_of(policy: SecurityPolicy) -> Policy {
+    match policy {
+        SecurityPolicy::Restricted => Policy::Restricted,
+        SecurityPolicy::Baseline => Policy::Baseline,
+        SecurityPolicy::Open => Policy::Open,
+    }
+}
+
+/// Puts references in the place of values that the vault has.
+fn refer(spec: &mut ApplicationSpec, service: &str, stored: &StoredSecret, keys: &[String]) {
+    let Some(service) = spec.services.get_mut(service) else {
+        return;
+    };
+    for key in keys {
+        let reference = SecretRef {
+            secret_id: stored.secret_id,
+            version: stored.version,
+            key: key.clone(),
+        };
+        service
+            .container
+            .environment
+            .insert(key.clone(), EnvironmentValue::Secret(reference));
+    }
+}
+
+impl App {
+    /// Checks the policy, puts secrets into the vault, sends the command.
+    pub(crate) async fn deploy(
+        &self,
+        order: &Order,
+        reading: &Reading,
+        to: Destination,
+    ) -> Result<(Accepted, ApplicationId), Fault> {
+        let violations = reading.violations(to.policy);
+        if let Some(first) = violations.first() {
+            let fault = Fault::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "compose.policy",
+                first.message.clone(),
+            );
+            return Err(fault.cure(first.cure.clone()).errors(violations));
+        }
+        let mut spec = reading.parsed.spec.clone();
+        let put = reading.secrets().into_iter().map(|(service, values)| {
+            let keys: Vec<String> = values.keys().cloned().collect();
+            let secret = PutSecret {
+                cluster_id: to.cluster,
+                tenant: order.principal.tenant.clone(),
+                scope: format!("{}/{service}", to.name),
+                values,
+                actor: order.principal.actor.clone(),
+            };
+            self.put_secret(service, keys, secret)
+        });
+        let stored: Vec<_> = stream::iter(put)
+            .buffer_unordered(PARALLEL_SECRETS)
+            .try_collect()
+            .await?;
+        for (service, keys, stored) in stored {
+            refer(&mut spec, &service, &stored, &keys);
+        }
+        let application_id: ApplicationId = order.derived("application");
+        let command = SchedulerCommand::Deploy {
+            cluster_id: to.cluster,
+            name: to.name,
+            application_id,
+            release_id: order.derived("release"),
+            spec: Box::new(spec),
+            source: reading.source.clone(),
+            warnings: reading.stored_warnings(),
+            must_exist: to.must_exist,
+            expected_version: order.expected_version,
+        };
+        let accepted = self
+            .submit(order, Some(to.cluster), CommandBody::Scheduler(command))
+            .await?;
+        let application = accepted.field("application_id").unwrap_or(application_id);
+        Ok((accepted, application))
+    }
+
+    async fn put_secret(
+        &self,
+        service: String,
+        keys: Vec<String>,
+        secret: PutSecret,
+    ) -> Result<(String, Vec<String>, StoredSecret), Fault> {
+        let cluster = secret.cluster_id.to_string();
+        let stored: StoredSecret = self
+            .context
+            .bus
+            .ask("access", "put_secret", &cluster, &secret)
+            .await?;
+        Ok((service, keys, stored))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compose(text: &str) -> Deploy {
+        Deploy {
+            compose: Some(ComposeSource {
+                file_name: "shop.yml".into(),
+                text: text.into(),
+                ..ComposeSource::default()
+            }),
+            ..Deploy::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn values_that_are_not_public_leave_the_specification() {
+        let text = "name: shop\nservices:\n  web:\n    image: nginx\n    x-berth-public: [MODE]\n    \
+                    environment:\n      MODE: fast\n      PASSWORD: planted\n";
+        let reading = read(compose(text)).await.unwrap();
+        assert_eq!(
+            reading.secrets()["web"],
+            BTreeMap::from([("PASSWORD".into(), "planted".into())])
+        );
+        assert!(
+            !serde_json::to_string(&reading.redacted())
+                .unwrap()
+                .contains("planted")
+        );
+        let mut spec = reading.parsed.spec.clone();
+        let stored = StoredSecret {
+            secret_id: berth_ids::SecretId::from_u128(1),
+            version: 3,
+        };
+        refer(&mut spec, "web", &stored, &["PASSWORD".into()]);
+        let text = serde_json::to_string(&spec).unwrap();
+        assert!(!text.contains("planted"), "{text}");
+        assert!(text.contains("fast") && text.contains("\"version\":3"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_image_says_what_the_equivalent_file_says() {
+        let image = ImageSource {
+            image: "registry:5000/team/Web:1.2".into(),
+            ports: vec!["8080:80".into()],
+            environment: BTreeMap::from([("PRICE".into(), "5$ ${NOT_A_VARIABLE}".into())]),
+            replicas: Some(3),
+            name: None,
+            command: Some(vec!["sh".into(), "-c".into(), "echo $HOME".into()]),
+        };
+        let run = read(Deploy {
+            image: Some(image),
+            ..Deploy::default()
+        })
+        .await
+        .unwrap();
+        let file = "services:\n  web:\n    image: registry:5000/team/Web:1.2\n    ports: ['8080:80']\n    \
+                    environment: {PRICE: '5$$ $${NOT_A_VARIABLE}'}\n    deploy: {replicas: 3}\n    \
+                    command: [sh, -c, 'echo $$HOME']\n";
+        let file = read(compose(file)).await.unwrap();
+        assert_eq!(run.parsed.spec, file.parsed.spec);
+        assert_eq!(run.name().unwrap().as_str(), "web");
+    }
+
+    #[tokio::test]
+    async fn a_refused_key_names_its_line_and_who_may_allow_it() {
+        let text = "name: shop\nservices:\n  web:\n    image: nginx\n    privileged: true\n";
+        let reading = read(compose(text)).await.unwrap();
+        assert!(reading.violations(SecurityPolicy::Open).is_empty());
+        let found = reading.violations(SecurityPolicy::Baseline);
+        assert_eq!((found[0].line, found[0].file.as_str()), (5, "shop.yml"));
+        assert!(found[0].cure.contains("administrator"), "{}", found[0].cure);
+    }
+
+    #[tokio::test]
+    async fn faults_come_with_their_places() {
+        let fault = read(compose(
+            "services:\n  web:\n    image: nginx\n    ports: ['99999:80']\n",
+        ))
+        .await;
+        let Err(fault) = fault else { panic!("accepted") };
+        assert_eq!(fault.code(), "compose.invalid");
+    }
+}
