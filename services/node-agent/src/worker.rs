@@ -85,6 +85,7 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
     let node = Node::new(node_id, cluster_id, assignment.as_ref(), stored, rand::random())?;
     let status = Status {
         generation: node.assignment().generation(),
+        known: node.assignment().is_known(),
         engine_up: false,
         last_number: node.journal().last_number(),
         journal: node.journal().id(),
@@ -436,10 +437,11 @@ impl Worker {
     fn tell(&mut self) {
         let saved = self.saved == Some(self.node.revision());
         let (generation, engine_up) = (self.node.assignment().generation(), self.engine_up);
+        let known = self.node.assignment().is_known();
         let (journal, last) = (self.node.journal().id(), self.node.journal().last_number());
         self.status.send_if_modified(|status| {
             let mut next = *status;
-            (next.generation, next.engine_up) = (generation, engine_up);
+            (next.generation, next.known, next.engine_up) = (generation, known, engine_up);
             if saved {
                 (next.journal, next.last_number) = (journal, last);
             }

@@ -200,7 +200,9 @@ impl Node {
     /// A look at one container ended. It says nothing if a step began or ended since the look began.
     pub fn looked_one(&mut self, look: Look, id: AllocationId, seen: Seen, moment: Moment) {
         let newer = self.touched.get(&id).is_some_and(|touched| *touched > look.0);
-        if !self.busy.contains(&id) && !newer && (self.looked || seen != Seen::Absent) {
+        // What is gone and forgotten stays forgotten: the engine tells of a removal late.
+        let forgotten = seen == Seen::Absent && !self.tracks.contains_key(&id);
+        if !self.busy.contains(&id) && !newer && !forgotten {
             self.see(id, seen, moment);
         }
     }

@@ -13,6 +13,8 @@ use tokio::{
 pub struct Status {
     /// Generation that it obeys.
     pub generation: u64,
+    /// It has ever been told what to run.
+    pub known: bool,
     /// The engine answers.
     pub engine_up: bool,
     /// Number of the journal.

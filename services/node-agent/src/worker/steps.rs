@@ -298,7 +298,7 @@ impl Context {
                 message: "the platform did not give all secrets of the container; deploy it again".to_owned(),
             }),
             Err(SecretError::Away(_)) => Err(Failure::Waiting),
-            Err(error @ SecretError::Refused(_)) => Err(Failure::Final {
+            Err(error @ SecretError::Refused(_)) => Err(Failure::Passing {
                 reason: FailureReason::Secrets,
                 message: error.to_string(),
             }),

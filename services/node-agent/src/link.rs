@@ -1,0 +1,287 @@
+//! The bus side of the agent: assignments in, reports, heartbeats, usage and output out.
+//!
+//! Everything here may fail for days: the worker goes on without it.
+
+mod assignment;
+mod control;
+mod facts;
+mod heartbeat;
+mod logs;
+mod reports;
+mod secrets;
+
+pub use secrets::BusSecrets;
+
+use crate::{
+    engine::Engine,
+    state::Membership,
+    usage,
+    worker::{Order, Remote},
+};
+use berth_bus::async_nats::{self, Client, ConnectOptions, Event, jetstream};
+use berth_ids::{ClusterId, NodeId};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The longest wait between two tries to connect again.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
+/// The longest wait for the server or a service.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest wait for the tasks of the link at shutdown.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+/// Messages of other tasks waiting for the reports.
+const NOTE_QUEUE: usize = 64;
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The agent's own key cannot be read.
+    #[error("the seed of the agent's bus user cannot be read; join the cluster again")]
+    Seed(#[source] nkeys::error::Error),
+    /// The client could not be made.
+    #[error("could not make a client for the bus at {urls}")]
+    Client {
+        /// Its addresses.
+        urls: String,
+        /// Why.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+}
+
+/// What went wrong with one message.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It has no JSON form.
+    #[error("a message for `{subject}` has no JSON form")]
+    Shape {
+        /// Where it was going.
+        subject: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The bus did not take it.
+    #[error("the bus did not take a message for `{subject}`: {reason}")]
+    Bus {
+        /// Where it was going.
+        subject: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The connection of one agent. Cheap to clone.
+#[derive(Clone)]
+pub struct Link {
+    pub(crate) client: Client,
+    jetstream: jetstream::Context,
+    /// The bus is there.
+    up: watch::Receiver<bool>,
+    pub(crate) node_id: NodeId,
+    cluster_id: ClusterId,
+    tenant: Arc<str>,
+    address: Arc<str>,
+}
+
+/// Who connects where.
+pub struct LinkOptions {
+    /// The node; also names the inbox.
+    pub node_id: NodeId,
+    /// Where it belongs.
+    pub member: Membership,
+    /// Seed of its bus user.
+    pub user_seed: SecretString,
+    /// File of the platform's CA.
+    pub ca_path: PathBuf,
+}
+
+impl Link {
+    /// A connection that is made, and made again, in the background for ever.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn open(options: LinkOptions) -> Result<Self, LinkError> {
+        let member = options.member;
+        let key = nkeys::KeyPair::from_seed(options.user_seed.expose_secret()).map_err(LinkError::Seed)?;
+        let key = Arc::new(key);
+        let (up_in, up) = watch::channel(false);
+        let mut connect = ConnectOptions::new()
+            .name(format!("agent {}", member.name))
+            .custom_inbox_prefix(format!("_INBOX.{}", options.node_id))
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempt| {
+                Duration::from_millis(50_u64.saturating_mul(1 << attempt.min(6))).min(MAX_RECONNECT_DELAY)
+            })
+            .event_callback(move |event| {
+                match event {
+                    Event::Connected => drop(up_in.send_replace(true)),
+                    Event::Disconnected | Event::Closed => drop(up_in.send_replace(false)),
+                    other => tracing::debug!("bus: {other}"),
+                }
+                std::future::ready(())
+            });
+        if !member.user_jwt.is_empty() {
+            connect = connect.jwt(member.user_jwt.clone(), move |nonce| {
+                let key = Arc::clone(&key);
+                async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
+            });
+        }
+        if !member.ca_pem.is_empty() {
+            connect = connect.add_root_certificates(options.ca_path).require_tls(true);
+        }
+        let client = connect
+            .connect(member.nats_urls.clone())
+            .await
+            .map_err(|source| LinkError::Client {
+                urls: member.nats_urls.join(", "),
+                source,
+            })?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        Ok(Self {
+            client,
+            jetstream,
+            up,
+            node_id: options.node_id,
+            cluster_id: member.cluster_id,
+            tenant: member.tenant.into(),
+            address: member.address.into(),
+        })
+    }
+
+    /// Serves the worker until shutdown.
+    pub async fn run(self, worker: Remote, engine: Engine, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let (notes, note_queue) = mpsc::channel(NOTE_QUEUE);
+        tasks.spawn(until(
+            shutdown.clone(),
+            tell_bus_state(self.clone(), worker.clone()),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            heartbeat::run(self.clone(), worker.clone()),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            assignment::run(self.clone(), worker.clone()),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            reports::run(self.clone(), worker.clone(), note_queue),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            facts::run(self.clone(), worker.clone(), engine.clone()),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            usage_loop(self.clone(), worker.clone(), engine.clone()),
+        ));
+        tasks.spawn(control::run(
+            self.clone(),
+            worker,
+            engine,
+            notes,
+            shutdown.clone(),
+        ));
+        tasks.close();
+        shutdown.cancelled().await;
+        if tokio::time::timeout(SHUTDOWN_PATIENCE, tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("the link was still busy at the end");
+        }
+        // What is queued goes out; a bus that is away has nothing to wait for.
+        let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, self.client.flush()).await;
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
+    /// Waits until the bus is there.
+    async fn wait_up(&self) {
+        // The sender lives as long as the client.
+        let _ = self.up.clone().wait_for(|up| *up).await;
+    }
+
+    /// Publishes what nobody stores.
+    async fn tell(&self, subject: String, body: &impl Serialize) -> Result<(), SendError> {
+        let payload = encode(&subject, body)?;
+        self.client
+            .publish(subject.clone(), payload)
+            .await
+            .map_err(|error| SendError::Bus {
+                subject,
+                reason: error.to_string(),
+            })
+    }
+
+    /// Publishes into a stream and waits until the stream has it.
+    async fn store(&self, subject: String, body: &impl Serialize) -> Result<(), SendError> {
+        let payload = encode(&subject, body)?;
+        let failed = |reason: String| SendError::Bus {
+            subject: subject.clone(),
+            reason,
+        };
+        let ack = self.jetstream.publish(subject.clone(), payload).await;
+        ack.map_err(|error| failed(error.to_string()))?
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(())
+    }
+}
+
+fn encode(subject: &str, body: &impl Serialize) -> Result<bytes::Bytes, SendError> {
+    serde_json::to_vec(body)
+        .map(Into::into)
+        .map_err(|source| SendError::Shape {
+            subject: subject.to_owned(),
+            source,
+        })
+}
+
+async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+/// The worker gives containers up only while the scheduler can hear of it.
+async fn tell_bus_state(link: Link, worker: Remote) {
+    let mut up = link.up.clone();
+    loop {
+        let now = *up.borrow_and_update();
+        tracing::info!("the bus is {}", if now { "there" } else { "away" });
+        worker.tell(Order::BusUp(now)).await;
+        if up.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells every few seconds what the node and its containers use.
+async fn usage_loop(link: Link, worker: Remote, engine: Engine) {
+    let mut sampler = usage::Sampler::new(engine);
+    let mut ticks = tokio::time::interval(usage::SAMPLE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let subject = format!("met.{}.{}", link.cluster_id, link.node_id);
+    loop {
+        ticks.tick().await;
+        let running = worker.running().await;
+        let sample = sampler.sample(link.node_id, link.cluster_id, &running).await;
+        if link.is_up()
+            && let Err(error) = link.tell(subject.clone(), &sample).await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a sample was not sent");
+        }
+    }
+}
