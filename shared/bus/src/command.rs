@@ -21,11 +21,13 @@ const DIRECT_WAIT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Time after which an unanswered delivery is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(15);
-/// Deliveries of one command before it is left to the dead-letter worker.
-const MAX_DELIVERIES: i64 = 50;
+/// Deliveries of one command before it is given up: hours, so that an outage of the database loses none.
+const MAX_DELIVERIES: i64 = 1_000;
+/// The longest wait before a command is delivered again.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Commands of one service decided at the same time.
 const MAX_PARALLEL_COMMANDS: usize = 32;
-/// Wait before a broken consumer is made again, and before a command is delivered again.
+/// Wait before a broken consumer is made again, and first wait before a command is delivered again.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Why a sender does not know an outcome.
@@ -236,6 +238,7 @@ impl Bus {
             subject: message.subject.to_string(),
             payload: message.payload.clone(),
         };
+        let delivered_times = message.info().map_or(1, |info| info.delivered);
         let kind = match handler(delivered).await {
             Handled::Outcome(outcome) => {
                 if let (Some(reply), Ok(payload)) = (reply, serde_json::to_vec(&outcome))
@@ -246,13 +249,19 @@ impl Bus {
                 AckKind::Ack
             }
             Handled::Done => AckKind::Ack,
-            Handled::Retry => AckKind::Nak(Some(RETRY_DELAY)),
+            Handled::Retry => AckKind::Nak(Some(retry_delay(delivered_times))),
             Handled::Drop => AckKind::Term,
         };
         if let Err(error) = message.ack_with(kind).await {
             tracing::debug!(%error, "could not acknowledge a message; it will come again");
         }
     }
+}
+
+/// Doubles with each delivery up to [`MAX_RETRY_DELAY`].
+fn retry_delay(delivered: i64) -> Duration {
+    let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(0).min(10);
+    RETRY_DELAY.saturating_mul(1 << doublings).min(MAX_RETRY_DELAY)
 }
 
 fn key_reused(command: &Command) -> berth_events::Rejection {
@@ -296,4 +305,17 @@ pub struct CommandSink {
     pub service: String,
     /// When to stop.
     pub shutdown: CancellationToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_limit() {
+        assert_eq!(retry_delay(1), RETRY_DELAY);
+        assert_eq!(retry_delay(2), RETRY_DELAY * 2);
+        assert_eq!(retry_delay(1_000), MAX_RETRY_DELAY);
+        assert_eq!(retry_delay(0), RETRY_DELAY);
+    }
 }
