@@ -315,11 +315,12 @@ impl Lab {
             digest: None,
             traceparent: None,
         };
-        let taken = take(&known, &report);
+        let stopping = self.view.stopping_on(node);
+        let taken = take(&known, &report, &stopping);
         assert!(!taken.recorded.resend);
         assert_eq!(
             taken.events,
-            AllocationAggregate::decide(&known, &AllocationCommand::Report(report)).unwrap()
+            AllocationAggregate::decide(&known, &AllocationCommand::Report(report, stopping)).unwrap()
         );
         let decision = Decision::nothing().with(stream, state.version, taken.events);
         self.append("scheduler", &decision);

@@ -1,6 +1,6 @@
 //! A digest is everything a node holds: what differs from what is known is corrected.
 
-use super::{NodeAllocations, Phase, observe};
+use super::{NodeAllocations, Phase, Stopping, observe};
 use berth_events::{
     AllocationEvent, AllocationFailed, AllocationRemoved, Digest, FailureReason, Observed, ReportMark,
 };
@@ -41,6 +41,25 @@ pub(super) fn differences(
         }
     }
     events
+}
+
+/// What was told to stop before its agent ever heard of it: the agent obeys a later generation and has no
+/// trace of it, so there is none.
+pub(super) fn never_there(
+    state: &NodeAllocations,
+    digest: &Digest,
+    stopping: &Stopping,
+    mark: ReportMark,
+) -> Vec<AllocationEvent> {
+    stopping
+        .iter()
+        .filter(|(id, ordered_at)| {
+            **ordered_at <= digest.generation
+                && !digest.allocations.contains_key(id)
+                && !state.allocations.contains_key(id)
+        })
+        .map(|(id, _)| removed(*id, mark))
+        .collect()
 }
 
 fn removed(allocation_id: berth_ids::AllocationId, report: ReportMark) -> AllocationEvent {

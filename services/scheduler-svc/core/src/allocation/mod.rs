@@ -110,11 +110,14 @@ impl Phase {
     }
 }
 
+/// Allocations of a node that were told to stop, with the position of the order.
+pub type Stopping = BTreeMap<AllocationId, u64>;
+
 /// What is told to the aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllocationCommand {
-    /// What an agent saw.
-    Report(AllocationReport),
+    /// What an agent saw, and what was told to stop there.
+    Report(AllocationReport, Stopping),
     /// The reconciler gives up allocations of a lost node.
     Lose(BTreeSet<AllocationId>),
 }
@@ -130,7 +133,7 @@ impl Aggregate for AllocationAggregate {
         command: &AllocationCommand,
     ) -> Result<Vec<AllocationEvent>, Infallible> {
         Ok(match command {
-            AllocationCommand::Report(report) => take(state, report).events,
+            AllocationCommand::Report(report, stopping) => take(state, report, stopping).events,
             AllocationCommand::Lose(lost) => lost
                 .iter()
                 .filter(|id| state.allocations.get(id).is_none_or(|seen| seen.phase.is_live()))

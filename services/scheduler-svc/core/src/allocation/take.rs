@@ -1,6 +1,6 @@
 //! Takes a report: numbers first, then what is in it.
 
-use super::{AllocationAggregate, NodeAllocations, digest, observe};
+use super::{AllocationAggregate, NodeAllocations, Stopping, digest, observe};
 use berth_events::{
     AllocationEvent, AllocationReport, Digest, Observation, ObservationKind, RecordedUpTo, ReportMark,
     VolumesDropped,
@@ -26,9 +26,13 @@ pub struct Taken {
 /// corrects every difference; it does not stand for missing items, unless the second one in a row finds
 /// the same hole: then nobody has them any more (a log restored from a backup) and counting goes on.
 ///
+/// `stopping` comes from the view ([`SchedulerView::stopping_on`]).
+///
+/// [`SchedulerView::stopping_on`]: crate::view::SchedulerView::stopping_on
+///
 /// The answer names the highest number with an event, so that a number that brought no news stays with the
 /// agent until news follow, and a scheduler that starts anew never finds a hole that cannot be filled.
-pub fn take(known: &NodeAllocations, report: &AllocationReport) -> Taken {
+pub fn take(known: &NodeAllocations, report: &AllocationReport, stopping: &Stopping) -> Taken {
     let mut taken = Taken {
         events: Vec::new(),
         recorded: RecordedUpTo {
@@ -59,19 +63,25 @@ pub fn take(known: &NodeAllocations, report: &AllocationReport) -> Taken {
     if let Some(digest) = &report.digest
         && digest.last_number >= number
     {
-        take_digest(&mut taken, report, digest, number);
+        let mark = mark(report, number, newest(&taken.state, report));
+        let mut found = digest::differences(&taken.state, digest, mark);
+        found.extend(digest::never_there(&taken.state, digest, stopping, mark));
+        apply(&mut taken, found);
+        look_for_hole(&mut taken, report, digest, number);
     }
     taken.recorded.number = taken.state.recorded_of(report.journal);
     taken
 }
 
-fn take_digest(taken: &mut Taken, report: &AllocationReport, digest: &Digest, number: u64) {
-    let seen_at = report
+fn newest(state: &NodeAllocations, report: &AllocationReport) -> Timestamp {
+    report
         .items
         .last()
-        .map_or(taken.state.mark.seen_at, |item| item.seen_at);
-    let found = digest::differences(&taken.state, digest, mark(report, number, seen_at));
-    apply(taken, found);
+        .map_or(state.mark.seen_at, |item| item.seen_at)
+}
+
+fn look_for_hole(taken: &mut Taken, report: &AllocationReport, digest: &Digest, number: u64) {
+    let seen_at = newest(&taken.state, report);
     let hole = digest.last_number > number;
     if hole && taken.state.hole_after == Some((report.journal, number)) {
         taken.state.note(mark(report, digest.last_number, seen_at));

@@ -50,7 +50,7 @@ fn taken(reports: &[AllocationReport]) -> (Vec<&'static str>, berth_events::Reco
     let mut state = NodeAllocations::default();
     let mut last = None;
     for report in reports {
-        let taken = take(&state, report);
+        let taken = take(&state, report, &Stopping::new());
         // What the shell keeps is what it would fold from the log, numbers without news aside.
         let mut folded = taken
             .events
@@ -237,9 +237,17 @@ fn what_was_given_up_stays_given_up() {
     assert_eq!(lost.len(), 1);
     let state = AllocationAggregate::evolve(state, &lost[0]);
     assert!(AllocationAggregate::decide(&state, &lose).unwrap().is_empty());
-    let back = take(&state, &report(1, vec![item(2, A, running(A, 1, None))]));
+    let back = take(
+        &state,
+        &report(1, vec![item(2, A, running(A, 1, None))]),
+        &Stopping::new(),
+    );
     assert!(back.events.is_empty());
-    let gone = take(&back.state, &report(1, vec![item(3, A, Observed::Removed)]));
+    let gone = take(
+        &back.state,
+        &report(1, vec![item(3, A, Observed::Removed)]),
+        &Stopping::new(),
+    );
     assert_eq!(gone.events[0].type_name(), "allocation.removed");
 }
 
@@ -263,9 +271,25 @@ fn a_long_message_is_cut_between_characters() {
         reason: FailureReason::Start,
         message,
     };
-    let taken = take(&NodeAllocations::default(), &report(1, vec![item(1, A, failed)]));
+    let taken = take(
+        &NodeAllocations::default(),
+        &report(1, vec![item(1, A, failed)]),
+        &Stopping::new(),
+    );
     let AllocationEvent::Failed(failed) = &taken.events[0] else {
         panic!("failed");
     };
     assert_eq!(failed.message.len(), 1_024);
+}
+
+#[test]
+fn what_was_stopped_before_its_agent_heard_of_it_is_gone() {
+    let known = NodeAllocations::default();
+    let stopping = |position| Stopping::from([(A, position)]);
+    let early = take(&known, &digest(1, 0, &[]), &stopping(2));
+    assert!(early.events.is_empty(), "the agent obeys an older generation");
+    let obeyed = take(&known, &digest(1, 0, &[]), &stopping(1));
+    assert_eq!(obeyed.events[0].type_name(), "allocation.removed");
+    let there = take(&known, &digest(1, 0, &[(A, running(A, 0, None))]), &stopping(1));
+    assert_eq!(there.events[0].type_name(), "allocation.running");
 }

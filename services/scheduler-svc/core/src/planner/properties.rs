@@ -359,7 +359,10 @@ fn calm(world: &mut World) {
             let blocked = view.blocked(application.application_id, name);
             let runs = |slot: &u32| {
                 view.allocations_of(application.application_id, name).any(|row| {
-                    row.slot == *slot && row.is_kept() && row.phase == crate::allocation::Phase::Running
+                    row.slot == *slot
+                        && row.is_kept()
+                        && row.phase == crate::allocation::Phase::Running
+                        && view.is_current(row)
                 })
             };
             for slot in 1..=replicas {

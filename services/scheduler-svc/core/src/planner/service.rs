@@ -245,10 +245,21 @@ impl<'a> Planner<'a, '_> {
         }
         // Its data stays here and nothing new may be placed here: the old container is better than none.
         if held && node.availability != Availability::Active {
+            if outdated.is_some() {
+                let refused = pass.request.fixed[at].clone().map(|refused| (at, refused));
+                let cause = Cause::Home {
+                    node: node.name.to_string(),
+                    refused: Rc::new(refused.into_iter().collect()),
+                };
+                pass.blocked.push(BlockedSlot {
+                    slot: row.slot,
+                    cause,
+                });
+            }
             return;
         }
         if let Some(reason) = outdated {
-            self.stop_within_limit(pass, row, reason);
+            self.replace(pass, row, at, reason);
             return;
         }
         let misplaced = pass.request.spec.mode != ServiceMode::Global
@@ -286,10 +297,43 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    fn stop_within_limit(&mut self, pass: &mut Pass<'a>, row: &AllocationRow, reason: StopReason) {
+    /// Stops a container for its successor, if that one will have a place then; else the old one is better
+    /// than none, and the report says why it stays.
+    fn replace(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow, at: usize, reason: StopReason) {
         let ready = is_ready(&pass.request, row);
-        if (!ready || pass.out < pass.limit) && self.order_stop(row, reason) {
-            pass.out += u32::from(ready);
+        if ready && pass.out >= pass.limit {
+            return;
+        }
+        let ask = Ask {
+            slot: row.slot,
+            state: self.state_of(&pass.request, row.slot),
+            only: (pass.request.spec.mode == ServiceMode::Global).then_some(at),
+            except: None,
+            now: self.now,
+        };
+        let old = self.world.sites[at].lift(row.application_id, &row.service, row.slot);
+        let choice = choose(&self.world, &pass.request, &ask);
+        if let Some(old) = old {
+            self.world.sites[at].settle(old);
+        }
+        match choice {
+            Err(refused) if ready => {
+                let cause = Cause::Refused(Rc::new(refused));
+                pass.blocked.push(BlockedSlot {
+                    slot: row.slot,
+                    cause,
+                });
+            }
+            Ok(choice) if self.order_stop(row, reason) => {
+                pass.out += u32::from(ready);
+                self.world.sites[choice.site].settle(pass.request.resident(row.slot));
+                pass.request.note(choice.site, 1);
+            }
+            // What does not run has nothing to lose.
+            Err(_) => {
+                self.order_stop(row, reason);
+            }
+            Ok(_) => {}
         }
     }
 

@@ -80,6 +80,29 @@ impl<'a> Site<'a> {
         self.services.get(&(application, service)).copied().unwrap_or(0)
     }
 
+    /// Takes a container away; [`Site::settle`] brings it back.
+    pub(super) fn lift(
+        &mut self,
+        application: ApplicationId,
+        service: &str,
+        slot: u32,
+    ) -> Option<Resident<'a>> {
+        let at = self.residents.iter().position(|resident| {
+            resident.application_id == application && resident.service == service && resident.slot == slot
+        })?;
+        let resident = self.residents.remove(at);
+        let resources = resident.container.resources;
+        self.cpu_used = self.cpu_used.saturating_sub(resources.cpu_reserved_millis);
+        self.memory_used = self.memory_used.saturating_sub(resources.memory_reserved_bytes);
+        let key = (resident.application_id, resident.service);
+        if let Some(count) = self.services.get_mut(&key) {
+            *count = count.saturating_sub(1);
+        }
+        let name = resident.name();
+        self.ports.retain(|(_, holder)| *holder != name);
+        Some(resident)
+    }
+
     /// A container comes to the node.
     pub(super) fn settle(&mut self, resident: Resident<'a>) {
         let resources = resident.container.resources;

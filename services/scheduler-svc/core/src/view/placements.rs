@@ -30,7 +30,7 @@ impl SchedulerView {
         // The stops come first: a slot may be freed and taken in one change.
         let mut touched = Vec::new();
         for order in &decided.stop {
-            touched.extend(self.apply_stop(order));
+            touched.extend(self.apply_stop(recorded.position, order));
         }
         for placed in &decided.place {
             touched.extend(self.apply_placed(recorded, decided, placed));
@@ -45,11 +45,12 @@ impl SchedulerView {
         touched
     }
 
-    fn apply_stop(&mut self, order: &StopOrder) -> Vec<RowKey> {
+    fn apply_stop(&mut self, position: u64, order: &StopOrder) -> Vec<RowKey> {
         let Some(row) = self.allocations.get_mut(&order.allocation_id) else {
             return vec![];
         };
         row.stop = Some(order.reason);
+        row.stop_at = position;
         let live = row.phase.is_live();
         let slot = slot_of(row);
         let mut touched = vec![RowKey::new(kind::ALLOCATION, order.allocation_id)];
@@ -83,6 +84,7 @@ impl SchedulerView {
             restarts: 0,
             running_since: None,
             stop: None,
+            stop_at: 0,
             ending: None,
             ports: Vec::new(),
         };

@@ -4,8 +4,8 @@ use super::{
     AllocationRow, ApplicationRow, AssignedRow, BlockedRow, ClusterRow, NodeRow, SchedulerView, SlotKey,
     SlotRow,
 };
-use crate::reject;
-use berth_events::{Assignment, Placed, PlacementDecided, Rejection, RejectionKind};
+use crate::{allocation::Stopping, reject};
+use berth_events::{Assignment, Placed, PlacementDecided, Rejection, RejectionKind, spec::ContainerSpec};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId};
 
 impl SchedulerView {
@@ -80,6 +80,26 @@ impl SchedulerView {
             .filter_map(|id| self.allocations.get(&id))
     }
 
+    /// Allocations of a node that were told to stop, with the position of that order: what [`take`] needs to
+    /// know from outside the node's own stream.
+    ///
+    /// [`take`]: crate::allocation::take
+    pub fn stopping_on(&self, node: NodeId) -> Stopping {
+        self.allocations_on(node)
+            .filter(|row| row.stop.is_some())
+            .map(|row| (row.allocation_id, row.stop_at))
+            .collect()
+    }
+
+    /// It runs what its service wants now, and nobody has asked for another since.
+    pub fn is_current(&self, row: &AllocationRow) -> bool {
+        let Some(application) = self.applications.get(&row.application_id) else {
+            return false;
+        };
+        let restart = application.restarts.get(&row.service).copied().unwrap_or(0);
+        application.hashes.get(&row.service) == Some(&row.spec_hash) && row.placed_at >= restart
+    }
+
     /// What is remembered of a slot.
     pub fn slot(&self, key: &SlotKey) -> Option<&SlotRow> {
         self.slots.get(key)
@@ -88,6 +108,11 @@ impl SchedulerView {
     /// Why slots of a service are not placed, if some are not.
     pub fn blocked(&self, application: ApplicationId, service: &str) -> Option<&BlockedRow> {
         self.blocked.get(&(application, service.to_owned()))
+    }
+
+    /// A specification that an allocation uses.
+    pub fn container(&self, hash: &str) -> Option<&ContainerSpec> {
+        self.specs.get(hash).map(|row| &*row.container)
     }
 
     /// Version of `placement/<cluster>`.

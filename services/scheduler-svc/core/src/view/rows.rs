@@ -196,6 +196,8 @@ pub struct AllocationRow {
     pub running_since: Option<Timestamp>,
     /// It is to be stopped, and why.
     pub stop: Option<StopReason>,
+    /// Position of that order; 0: none.
+    pub stop_at: u64,
     /// How it ended, in words.
     pub ending: Option<String>,
     /// Ports published on the node.

@@ -1,0 +1,276 @@
+//! Random histories: commands and faults in any order, then a rest.
+
+use crate::{
+    bus::Faults,
+    check::{self, Fault},
+    sim::{CLUSTER, Sim, name},
+};
+use berth_events::{
+    ClusterCommand, NodeFacts, ReleaseSource, SchedulerCommand,
+    spec::{
+        Affinity, ApplicationSpec, ContainerSpec, DependencyCondition, HealthcheckSpec, MountSource,
+        MountSpec, Operator, PortSpec, ReschedulePolicy, RestartCondition, RestartPolicy, ServiceMode,
+        ServiceSpec,
+    },
+};
+use berth_ids::{ApplicationId, NodeId, ReleaseId};
+use std::{collections::BTreeMap, time::Duration};
+
+const GIB: u64 = 1 << 30;
+const APPLICATIONS: u64 = 3;
+/// The longest rest that a history may need, in rounds of ten seconds.
+const MAX_REST_ROUNDS: usize = 60;
+
+/// A history of a seed: a cluster, `deeds` random deeds under a faulty bus, then a rest.
+///
+/// The simulation as it is at the end, or where something did not hold.
+pub fn history(seed: u64, deeds: u64) -> (Sim, Result<(), Fault>) {
+    let mut sim = Sim::new(seed);
+    let outcome = unfold(&mut sim, deeds);
+    (sim, outcome)
+}
+
+fn unfold(sim: &mut Sim, deeds: u64) -> Result<(), Fault> {
+    let nodes = sim.rng.between(2, 4);
+    for number in 1..=nodes {
+        let memory = sim.rng.between(2, 6);
+        let facts = NodeFacts {
+            hostname: format!("n{number}"),
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            cpu_millis: 4_000,
+            memory_bytes: memory * GIB,
+            ..NodeFacts::default()
+        };
+        let zone = format!("z{}", number % 2);
+        sim.join(&format!("n{number}"), &zone, BTreeMap::new(), facts);
+    }
+    sim.faults = Faults::MANY;
+    for _ in 0..deeds {
+        deed(sim);
+        let pause = sim.rng.between(10, 4_000);
+        sim.run(Duration::from_millis(pause))?;
+    }
+    rest(sim)
+}
+
+/// Faults stop; everything comes back and finds its place.
+///
+/// # Errors
+/// What did not hold, or what never came to rest.
+pub fn rest(sim: &mut Sim) -> Result<(), Fault> {
+    sim.faults = Faults::NONE;
+    let nodes: Vec<NodeId> = sim.agents.keys().copied().collect();
+    for node in nodes {
+        sim.link(node, true);
+        sim.power(node, true);
+    }
+    let mut last = Ok(());
+    for _ in 0..MAX_REST_ROUNDS {
+        sim.run(Duration::from_secs(10))?;
+        last = check::at_rest(sim);
+        if last.is_ok() {
+            // A quiet minute and it still holds.
+            sim.run(Duration::from_secs(70))?;
+            last = check::at_rest(sim);
+            if last.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+    last
+}
+
+fn deed(sim: &mut Sim) {
+    let nodes: Vec<NodeId> = sim.agents.keys().copied().collect();
+    let Some(node) = sim.rng.pick(&nodes) else {
+        return;
+    };
+    let applications: Vec<ApplicationId> = sim
+        .services
+        .scheduler
+        .applications_of(CLUSTER)
+        .map(|row| row.application_id)
+        .collect();
+    let application = sim.rng.pick(&applications);
+    match (sim.rng.between(0, 23), application) {
+        (0..=5, _) => deploy(sim),
+        (6, Some(application_id)) => {
+            let replicas = u32::try_from(sim.rng.between(0, 6)).unwrap_or(0);
+            sim.scheduler(SchedulerCommand::Scale {
+                application_id,
+                service: "web".to_owned(),
+                replicas,
+                expected_version: None,
+            });
+        }
+        (7, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::Stop { application_id });
+        }
+        (8, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::Start { application_id });
+        }
+        (9, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::Restart {
+                application_id,
+                services: Default::default(),
+            });
+        }
+        (10, Some(application_id)) => {
+            let volumes = sim.rng.chance(50);
+            sim.scheduler(SchedulerCommand::Remove {
+                application_id,
+                volumes,
+            });
+        }
+        (11, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::AbandonVolume {
+                application_id,
+                service: "db".to_owned(),
+                slots: Default::default(),
+            });
+        }
+        (other, _) => fault(sim, other, node),
+    }
+}
+
+fn fault(sim: &mut Sim, kind: u64, node: NodeId) {
+    match kind {
+        12 => sim.power(node, false),
+        13 | 14 => sim.power(node, true),
+        15 => sim.link(node, false),
+        16 | 17 => sim.link(node, true),
+        18 => sim.restart_agent(node),
+        19 => {
+            let deadline_at = sim.now.plus(Duration::from_secs(sim.rng.between(1, 60)));
+            let force = sim.rng.chance(50);
+            sim.cluster(ClusterCommand::DrainNode {
+                node_id: node,
+                deadline_at,
+                force,
+            });
+        }
+        20 => {
+            sim.cluster(ClusterCommand::UncordonNode { node_id: node });
+        }
+        21 => sim.services.restart_scheduler(),
+        22 => {
+            let delay = sim.rng.between(1, 3_000);
+            sim.rival(delay);
+        }
+        _ => harm_a_container(sim, node),
+    }
+}
+
+fn harm_a_container(sim: &mut Sim, node: NodeId) {
+    let Some(agent) = sim.agents.get_mut(&node) else {
+        return;
+    };
+    let running: Vec<_> = agent.engine.running().map(|(id, _)| id).collect();
+    if let Some(id) = sim.rng.pick(&running) {
+        if sim.rng.chance(50) {
+            agent.engine.snatch(id);
+        } else {
+            agent.engine.end(id, None, 9, sim.now);
+        }
+        sim.wake(node);
+    }
+}
+
+fn deploy(sim: &mut Sim) {
+    let number = sim.rng.between(1, APPLICATIONS);
+    let spec = application(sim);
+    let (application_id, release_id) = (sim.services.id(), sim.services.id());
+    sim.scheduler(SchedulerCommand::Deploy {
+        cluster_id: CLUSTER,
+        name: name(&format!("app{number}")),
+        application_id: ApplicationId::from_u128(application_id),
+        release_id: ReleaseId::from_u128(release_id),
+        spec: Box::new(spec),
+        source: ReleaseSource::Image {
+            image: "random".to_owned(),
+        },
+        warnings: vec![],
+        must_exist: None,
+        expected_version: None,
+    });
+}
+
+fn application(sim: &mut Sim) -> ApplicationSpec {
+    let rng = &mut sim.rng;
+    let image = format!(
+        "{}:{}",
+        if rng.chance(30) { "flaky" } else { "ok" },
+        rng.between(1, 2)
+    );
+    let replicas = u32::try_from(rng.between(0, 5)).unwrap_or(1);
+    let mut web = service(replicas, &image);
+    if rng.chance(30) {
+        web.container.resources.memory_reserved_bytes = GIB;
+    }
+    if rng.chance(20) {
+        web.container.ports.push(port(8_000));
+    }
+    if rng.chance(20) {
+        web.placement.affinities.push(Affinity {
+            subject: "service".to_owned(),
+            operator: Operator::NotEqual,
+            pattern: "db".to_owned(),
+            soft: false,
+        });
+    }
+    let mut db = service(1, "ok:db");
+    db.container.mounts.push(MountSpec {
+        source: MountSource::Volume {
+            name: "data".to_owned(),
+        },
+        target: "/data".to_owned(),
+        read_only: false,
+    });
+    db.container.healthcheck = Some(HealthcheckSpec {
+        test: vec!["CMD".to_owned(), "true".to_owned()],
+        ..HealthcheckSpec::default()
+    });
+    if rng.chance(30) {
+        db.reschedule = ReschedulePolicy::OnNodeFailure;
+    }
+    let mut services = BTreeMap::from([("db".to_owned(), db)]);
+    if rng.chance(30) {
+        let condition = DependencyCondition::ServiceHealthy;
+        web.depends_on.insert("db".to_owned(), condition);
+    }
+    services.insert("web".to_owned(), web);
+    if rng.chance(30) {
+        let mut job = service(1, "job:1");
+        job.restart = RestartPolicy {
+            condition: RestartCondition::OnFailure,
+            ..RestartPolicy::default()
+        };
+        services.insert("job".to_owned(), job);
+    }
+    ApplicationSpec {
+        services,
+        volumes: BTreeMap::from([("data".to_owned(), Default::default())]),
+        networks: BTreeMap::new(),
+    }
+}
+
+fn service(replicas: u32, image: &str) -> ServiceSpec {
+    ServiceSpec {
+        mode: ServiceMode::Replicated { replicas },
+        container: ContainerSpec {
+            image: image.to_owned(),
+            ..ContainerSpec::default()
+        },
+        ..ServiceSpec::default()
+    }
+}
+
+pub(crate) fn port(published: u16) -> PortSpec {
+    PortSpec {
+        target: 80,
+        published: Some(published),
+        protocol: "tcp".to_owned(),
+        host_ip: None,
+    }
+}
