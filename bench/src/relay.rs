@@ -145,19 +145,27 @@ async fn relayed(
         let (handle, sender) = (view.handle().clone(), sender.clone());
         tokio::spawn(async move {
             let stream = u128::from(round) << 64 | u128::from(n);
-            let request = workload::append(stream, 0, "because the benchmark says so")?;
             let called = Instant::now();
-            let appended = handle.append("cluster", request).await?;
-            sender
-                .send((appended.last_position, called, Instant::now()))
-                .map_err(|_| anyhow!("the benchmark has ended"))
+            let appended = match workload::append(stream, 0, "because the benchmark says so") {
+                Ok(request) => handle
+                    .append("cluster", request)
+                    .await
+                    .map_err(anyhow::Error::from),
+                Err(error) => Err(error),
+            };
+            // The receiver outlives all appends.
+            let _ = sender.send(appended.map(|appended| (appended.last_position, called, Instant::now())));
         });
     })
     .await;
     drop(sender);
+    let mut answers = Vec::new();
+    while let Some(answer) = times.recv().await {
+        answers.push(answer.context("this machine does not carry the rate now")?);
+    }
     let arrived = consumer.await??;
     let (mut committed, mut from_call) = (Vec::new(), Vec::new());
-    while let Some((position, called, answered)) = times.recv().await {
+    for (position, called, answered) in answers {
         let at = arrived.get(&position).context("an event did not arrive")?;
         committed.push(at.saturating_duration_since(answered));
         from_call.push(at.saturating_duration_since(called));
