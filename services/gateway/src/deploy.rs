@@ -1,8 +1,8 @@
 //! From a Compose file or an image to a command without a secret in it (invariant 10).
 
-use crate::{app::App, extract::Order, problem::Fault, submit::Accepted};
+use crate::{app::App, extract::Order, image::image_file, problem::Fault, submit::Accepted};
 use axum::http::StatusCode;
-use berth_api::{ComposeSource, Deploy, Diagnostic, ImageSource, Severity};
+use berth_api::{ComposeSource, Deploy, Diagnostic, Severity};
 use berth_compose::{Input, Parsed, Policy, policy_violations};
 use berth_events::{
     CommandBody, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy, StoredSecret, StoredWarning,
@@ -10,14 +10,11 @@ use berth_events::{
 };
 use berth_ids::{ApplicationId, ClusterId, Name};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Secrets put into the vault at the same time.
 const PARALLEL_SECRETS: usize = 8;
-/// Name of the file that an image becomes, for messages.
-const IMAGE_FILE: &str = "berth-run.json";
 
 /// A file that was read, and where it came from.
 pub(crate) struct Reading {
@@ -113,46 +110,6 @@ pub(crate) fn diagnostic(fault: &berth_compose::Diagnostic) -> Diagnostic {
         column: fault.column,
         snippet: fault.snippet.clone(),
     }
-}
-
-/// The file that says the same as an image with options. JSON is YAML; `$` is told from a variable.
-fn image_file(image: ImageSource) -> ComposeSource {
-    let plain = |text: &str| text.replace('$', "$$");
-    let service_name = image.name.clone().unwrap_or_else(|| name_of_image(&image.image));
-    let mut service = Map::new();
-    service.insert("image".into(), json!(plain(&image.image)));
-    if !image.ports.is_empty() {
-        service.insert(
-            "ports".into(),
-            image.ports.iter().map(|port| plain(port)).collect(),
-        );
-    }
-    if !image.environment.is_empty() {
-        let values = image
-            .environment
-            .iter()
-            .map(|(name, value)| (name.clone(), json!(plain(value))));
-        service.insert("environment".into(), Value::Object(values.collect()));
-    }
-    if let Some(command) = &image.command {
-        service.insert("command".into(), command.iter().map(|word| plain(word)).collect());
-    }
-    if let Some(replicas) = image.replicas {
-        service.insert("deploy".into(), json!({ "replicas": replicas }));
-    }
-    let file = json!({ "name": name_of_image(&image.image), "services": { service_name: service } });
-    ComposeSource {
-        file_name: IMAGE_FILE.to_owned(),
-        text: format!("{file:#}"),
-        ..ComposeSource::default()
-    }
-}
-
-/// `registry:5000/team/Web_App:1.2@sha256:…` → `web_app`.
-fn name_of_image(image: &str) -> String {
-    let bare = image.split('@').next().unwrap_or_default();
-    let last = bare.rsplit('/').next().unwrap_or_default();
-    last.split(':').next().unwrap_or_default().to_lowercase()
 }
 
 impl Reading {
@@ -329,6 +286,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use berth_api::ImageSource;
 
     fn compose(text: &str) -> Deploy {
         Deploy {

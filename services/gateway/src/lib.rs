@@ -10,6 +10,7 @@ mod extract;
 mod feed;
 mod follow;
 mod history;
+mod image;
 mod limit;
 mod lines;
 mod observe;

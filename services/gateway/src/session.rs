@@ -4,8 +4,8 @@ use crate::{app::Shared, lines::Lines, problem::Fault};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use berth_api::{LogLine, NodeStatus};
 use berth_bus::{async_nats, subject};
-use berth_events::{Credit, Frame, FrameBody, OpenLogs};
-use berth_ids::NodeId;
+use berth_events::{Credit, Frame, FrameBody, LogOpened, OpenLog};
+use berth_ids::{ClusterId, NodeId};
 use futures::StreamExt;
 use std::time::Duration;
 use tokio::{
@@ -26,8 +26,11 @@ const GRANT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is streamed, from where.
 pub(crate) struct Target {
+    pub(crate) cluster_id: ClusterId,
     pub(crate) node_id: NodeId,
-    pub(crate) open: OpenLogs,
+    /// Names the subjects.
+    pub(crate) session: String,
+    pub(crate) open: OpenLog,
 }
 
 /// A stream that is open.
@@ -46,12 +49,18 @@ impl Session {
     pub(crate) async fn open(app: Shared, target: Target) -> Result<mpsc::Receiver<LogLine>, Fault> {
         let permit = app.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Fault::unavailable("logs.streams", "too many streams are open"))?;
-        let out = subject::terminal(target.node_id, &target.open.session, "out");
+        let out = subject::terminal(target.node_id, &target.session, "out");
         // Subscribed before it is asked for: the first frame is not missed.
         let frames = app.context.bus.client().subscribe(out).await;
         let frames = frames.map_err(|error| Fault::unavailable("bus.unavailable", error.to_string()))?;
-        let key = target.node_id.to_string();
-        let _: serde_json::Value = app.context.bus.ask("log", "open", &key, &target.open).await?;
+        let key = target.cluster_id.to_string();
+        let opened: LogOpened = app.context.bus.ask("log", "open", &key, &target.open).await?;
+        if opened.node_id != target.node_id || opened.session != target.session {
+            return Err(Fault::unavailable(
+                "logs.moved",
+                "the container is being looked for on another node",
+            ));
+        }
         let (lines, receiver) = mpsc::channel(BUFFERED_LINES);
         let session = Self {
             app,
@@ -162,7 +171,7 @@ impl Session {
     }
 
     async fn tell(&self, credit: &Credit) {
-        let to = subject::terminal(self.target.node_id, &self.target.open.session, "in");
+        let to = subject::terminal(self.target.node_id, &self.target.session, "in");
         if let Err(error) = self.app.context.bus.tell(to, credit).await {
             tracing::debug!(%error, "credit could not be granted; it is granted again");
         }

@@ -46,6 +46,12 @@ impl ApiView {
         self.clusters.get(&id).filter(|row| access.cluster(row))
     }
 
+    /// All clusters that the caller may see.
+    pub fn cluster_ids(&self, access: &Access) -> Vec<ClusterId> {
+        let rows = self.clusters.values().filter(|row| access.cluster(row));
+        rows.map(|row| row.id).collect()
+    }
+
     pub(crate) fn sees_cluster(&self, access: &Access, id: ClusterId) -> bool {
         self.cluster_row(access, id).is_some()
     }

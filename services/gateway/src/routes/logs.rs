@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response, sse},
 };
 use berth_api::LogLine;
-use berth_events::OpenLogs;
+use berth_events::OpenLog;
 use berth_ids::Timestamp;
 use futures::StreamExt;
 use serde::Deserialize;
@@ -67,19 +67,26 @@ pub(crate) async fn container_logs(
     if query.tail.is_some_and(|tail| tail > MAX_TAIL) {
         return Err(Fault::bad("logs.tail", format!("`tail` is more than {MAX_TAIL}")));
     }
-    let (allocation_id, node_id) = app.view.read(|view| {
+    let (allocation_id, node_id, cluster_id) = app.view.read(|view| {
         view.find_container(&caller.access, &container)
-            .map(|row| (row.id, row.node_id))
+            .map(|row| (row.id, row.node_id, row.cluster_id))
     })?;
-    let open = OpenLogs {
-        session: Uuid::new_v4().simple().to_string(),
+    let session = Uuid::new_v4().simple().to_string();
+    let open = OpenLog {
         allocation_id,
         follow: query.follow,
         tail: query.tail,
         since: query.since,
         timestamps: query.timestamps,
+        session: Some(session.clone()),
     };
-    let lines = Session::open(app, Target { node_id, open }).await?;
+    let target = Target {
+        cluster_id,
+        node_id,
+        session,
+        open,
+    };
+    let lines = Session::open(app, target).await?;
     let lines = ReceiverStream::new(lines);
     let no_store = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "accept")];
     if follow::is_wanted(&headers) {

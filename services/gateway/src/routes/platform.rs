@@ -13,8 +13,8 @@ use berth_api::{CommandReport, ContainerTop, NodeTop, ServiceInstance, Status, T
 use berth_bus::subject;
 use berth_events::{CommandStatus, HealthState, LogHead, ServiceHealth, UsageSample};
 use berth_gateway_core::ApiView;
-use berth_ids::CommandId;
-use futures::future::join_all;
+use berth_ids::{ClusterId, CommandId};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Every service.
@@ -28,6 +28,8 @@ const SERVICES: [&str; 8] = [
     "log",
     "monitor",
 ];
+/// Clusters whose usage is asked for at the same time.
+const PARALLEL_CLUSTERS: usize = 16;
 /// How long instances may take to say how they are.
 const HEALTH_WAIT: Duration = Duration::from_millis(500);
 
@@ -100,8 +102,16 @@ pub(crate) async fn top(
     Params(query): Params<ScopeQuery>,
 ) -> Result<At<Top>, Fault> {
     let cluster = app.cluster_id(&caller.access, query.cluster.as_deref())?;
-    let key = cluster.map_or_else(|| "-".to_owned(), |cluster| cluster.to_string());
-    let samples: Vec<UsageSample> = app.context.bus.ask("monitor", "usage", &key, &()).await?;
+    let clusters = match cluster {
+        Some(cluster) => vec![cluster],
+        None => app.view.read(|view| view.cluster_ids(&caller.access)),
+    };
+    let asked = clusters.into_iter().map(|cluster| usage_of(&app, cluster));
+    let found: Vec<Vec<UsageSample>> = stream::iter(asked)
+        .buffer_unordered(PARALLEL_CLUSTERS)
+        .try_collect()
+        .await?;
+    let samples: Vec<UsageSample> = found.into_iter().flatten().collect();
     let position = app.view.position();
     let answer = app.view.read(|view| {
         let seen = samples.iter().filter(|sample| {
@@ -111,6 +121,14 @@ pub(crate) async fn top(
         usage(view, seen)
     });
     Ok(At::shown(position, answer))
+}
+
+async fn usage_of(app: &App, cluster: ClusterId) -> Result<Vec<UsageSample>, Fault> {
+    Ok(app
+        .context
+        .bus
+        .ask("monitor", "usage", &cluster.to_string(), &())
+        .await?)
 }
 
 fn usage<'s>(view: &ApiView, samples: impl Iterator<Item = &'s UsageSample>) -> Top {

@@ -1,0 +1,678 @@
+//! The view by what people see: states, counts, reasons, visibility, and rows that bring it back.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use berth_api::{
+    ApplicationStatus, ClusterState, ContainerHealth, ContainerState, NodeStatus, ReleaseState, TokenState,
+};
+use berth_events::{
+    AllocationEvent, AllocationExited, AllocationFailed, AllocationHealthy, AllocationLost,
+    AllocationRunning, AllocationUnhealthy, ApplicationCreated, ApplicationEvent, ApplicationRemoved,
+    ApplicationScaled, ApplicationStopped, BlockReport, Category, ClusterCreated, ClusterDeleteRequested,
+    ClusterEvent, Event, FailureReason, Meta, NodeCordoned, NodeDrainStarted, NodeEvent, NodeFacts,
+    NodeJoined, NodeLost, NodeReturned, Placed, PlacementBlocked, PlacementDecided, PlacementEvent,
+    PlacementReason, Recorded, ReleaseOutcome, ReleaseSettled, ReleaseSource, ReleaseStarted, ReportMark,
+    StreamName, TokenEvent, TokenGrant, TokenMinted, TokenRevoked, TokenUsed,
+    spec::{
+        ApplicationSpec, ContainerSpec, ResourceSpec, RestartCondition, RestartPolicy, ServiceMode,
+        ServiceSpec,
+    },
+};
+use berth_eventsourcing::{AppendRequest, Expected, MemoryLog, NewEvent, RowKey, StreamAppend, View};
+use berth_gateway_core::{
+    Access, ApiView, ApplicationRow, ContainerFilter, EventFilter, FindError, Found, PageRequest,
+};
+use berth_ids::{
+    AllocationId, ApplicationId, ClusterId, EventId, Name, NodeId, ReleaseId, Timestamp, TokenId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const CLUSTER: ClusterId = ClusterId::from_u128(1);
+const NODE: NodeId = NodeId::from_u128(0x10);
+const APP: ApplicationId = ApplicationId::from_u128(0x20);
+const RELEASE: ReleaseId = ReleaseId::from_u128(0x30);
+
+fn allocation(number: u128) -> AllocationId {
+    AllocationId::from_u128(0xabcd_0000_0000_0000_0000_0000_0000_0000 + number)
+}
+
+#[derive(Default)]
+struct World {
+    log: MemoryLog,
+    view: ApiView,
+    touched: BTreeSet<RowKey>,
+    events: u128,
+}
+
+impl World {
+    fn tenant(&mut self, tenant: &str, stream: StreamName, event: impl Into<Event>) -> Recorded {
+        self.events += 1;
+        let event = event.into();
+        let owner = stream.category().owner();
+        let before = self.log.head();
+        let request = AppendRequest {
+            tenant: tenant.into(),
+            meta: Meta {
+                actor: "token:1".into(),
+                ..Meta::default()
+            },
+            streams: vec![StreamAppend {
+                stream,
+                expected: Expected::Any,
+                events: vec![NewEvent::encode(EventId::from_u128(self.events), &event).unwrap()],
+            }],
+            guards: vec![],
+            command: None,
+        };
+        let now = Timestamp::from_millis(i64::try_from(self.events).unwrap() * 1_000);
+        self.log.append(owner, &request, now).unwrap();
+        let recorded = self.log.after(before)[0].clone();
+        self.touched.extend(self.view.apply(&recorded, &event));
+        recorded
+    }
+
+    fn record(&mut self, stream: StreamName, event: impl Into<Event>) -> Recorded {
+        self.tenant("main", stream, event)
+    }
+
+    fn cluster(&mut self, id: ClusterId, name: &str) {
+        let created = ClusterCreated {
+            cluster_id: id,
+            name: Name::parse(name).unwrap(),
+            region: "eu".into(),
+            zones: BTreeSet::new(),
+            policy: Default::default(),
+            strategy: Default::default(),
+        };
+        self.record(
+            StreamName::new(Category::Cluster, id),
+            ClusterEvent::Created(created),
+        );
+    }
+
+    fn join(&mut self, id: NodeId, name: &str, agent: &str) {
+        let joined = NodeJoined {
+            node_id: id,
+            cluster_id: CLUSTER,
+            name: Name::parse(name).unwrap(),
+            index: 1,
+            zone: "a".into(),
+            address: "10.0.0.1".into(),
+            labels: BTreeMap::new(),
+            facts: NodeFacts {
+                agent_version: agent.into(),
+                cpu_millis: 4_000,
+                ..NodeFacts::default()
+            },
+        };
+        self.node(id, NodeEvent::Joined(joined));
+    }
+
+    fn node(&mut self, id: NodeId, event: NodeEvent) {
+        self.record(StreamName::new(Category::Node, id), event);
+    }
+
+    fn app(&mut self, event: ApplicationEvent) {
+        self.record(StreamName::new(Category::Application, APP), event);
+    }
+
+    fn deploy(&mut self, replicas: u32, restart: RestartCondition) {
+        let service = ServiceSpec {
+            mode: ServiceMode::Replicated { replicas },
+            container: container(),
+            restart: RestartPolicy {
+                condition: restart,
+                ..RestartPolicy::default()
+            },
+            ..ServiceSpec::default()
+        };
+        let name = Name::parse("shop").unwrap();
+        self.app(ApplicationEvent::Created(ApplicationCreated {
+            application_id: APP,
+            cluster_id: CLUSTER,
+            name,
+        }));
+        self.app(ApplicationEvent::ReleaseStarted(ReleaseStarted {
+            release_id: RELEASE,
+            number: 1,
+            spec: ApplicationSpec {
+                services: BTreeMap::from([("web".into(), service)]),
+                ..Default::default()
+            },
+            source: ReleaseSource::Image {
+                image: "nginx".into(),
+            },
+            warnings: vec![],
+        }));
+    }
+
+    fn settle(&mut self) {
+        let settled = ReleaseSettled {
+            release_id: RELEASE,
+            outcome: ReleaseOutcome::Running,
+        };
+        self.app(ApplicationEvent::ReleaseSettled(settled));
+    }
+
+    fn place(&mut self, number: u128, slot: u32, restart: RestartCondition) -> AllocationId {
+        let placed = Placed {
+            allocation_id: allocation(number),
+            application_id: APP,
+            release_id: RELEASE,
+            service: "web".into(),
+            slot,
+            spec_hash: "h".into(),
+            restart: RestartPolicy {
+                condition: restart,
+                ..RestartPolicy::default()
+            },
+            why: PlacementReason {
+                cause: "new".into(),
+                candidates: 2,
+                refused: BTreeMap::from([("memory".into(), 1)]),
+                score: BTreeMap::from([("spread".into(), 7)]),
+            },
+        };
+        let decided = PlacementDecided {
+            cluster_id: CLUSTER,
+            node_id: NODE,
+            previous: 0,
+            place: vec![placed],
+            stop: vec![],
+            containers: BTreeMap::from([("h".into(), container())]),
+            projects: BTreeMap::new(),
+            drop_volumes: BTreeSet::new(),
+        };
+        self.record(
+            StreamName::new(Category::Placement, CLUSTER),
+            PlacementEvent::Decided(decided),
+        );
+        allocation(number)
+    }
+
+    fn saw(&mut self, event: AllocationEvent) {
+        self.record(StreamName::new(Category::Allocation, NODE), event);
+    }
+
+    fn runs(&mut self, id: AllocationId) {
+        self.saw(AllocationEvent::Running(AllocationRunning {
+            allocation_id: id,
+            report: ReportMark::default(),
+            container_id: format!("{:064x}", id.as_uuid().as_u128()),
+            addresses: BTreeMap::new(),
+            ports: vec![],
+        }));
+    }
+
+    fn exits(&mut self, id: AllocationId, exit_code: i64) {
+        let report = ReportMark::default();
+        let exited = AllocationExited {
+            allocation_id: id,
+            report,
+            exit_code,
+            oom_killed: false,
+        };
+        self.saw(AllocationEvent::Exited(exited));
+    }
+
+    fn row(&self) -> &ApplicationRow {
+        self.view.find_application(&everything(), "shop", None).unwrap()
+    }
+
+    fn status(&self) -> ApplicationStatus {
+        self.view.application_status(self.row())
+    }
+
+    fn state(&self) -> ClusterState {
+        let access = everything();
+        self.view
+            .cluster(self.view.find_cluster(&access, "main").unwrap())
+            .state
+    }
+
+    fn node_status(&self) -> NodeStatus {
+        self.view
+            .node(self.view.find_node(&everything(), "n1", None).unwrap())
+            .status
+    }
+}
+
+fn container() -> ContainerSpec {
+    ContainerSpec {
+        image: "nginx".into(),
+        resources: ResourceSpec {
+            cpu_reserved_millis: 250,
+            memory_reserved_bytes: 1_000,
+            ..ResourceSpec::default()
+        },
+        ..ContainerSpec::default()
+    }
+}
+
+fn everything() -> Access {
+    Access {
+        tenant: "main".into(),
+        clusters: BTreeSet::new(),
+    }
+}
+
+fn world() -> World {
+    let mut world = World::default();
+    world.cluster(CLUSTER, "main");
+    world.join(NODE, "n1", "0.1.0");
+    world
+}
+
+#[test]
+fn a_cluster_is_what_its_nodes_are() {
+    let mut world = World::default();
+    world.cluster(CLUSTER, "main");
+    assert_eq!(world.state(), ClusterState::Inactive);
+    world.join(NODE, "n1", "0.1.0");
+    assert_eq!(world.state(), ClusterState::Running);
+    world.join(NodeId::from_u128(0x11), "n2", "0.2.0");
+    assert_eq!(world.state(), ClusterState::Updating);
+    world.node(
+        NodeId::from_u128(0x11),
+        NodeEvent::Lost(NodeLost { silent_ms: 2_000 }),
+    );
+    assert_eq!(world.state(), ClusterState::Running);
+    world.node(NODE, NodeEvent::Lost(NodeLost { silent_ms: 2_000 }));
+    assert_eq!(world.state(), ClusterState::Failed);
+    let stream = StreamName::new(Category::Cluster, CLUSTER);
+    world.record(
+        stream,
+        ClusterEvent::DeleteRequested(ClusterDeleteRequested { force: true }),
+    );
+    assert_eq!(world.state(), ClusterState::Deleting);
+}
+
+#[test]
+fn a_node_has_one_word() {
+    let mut world = world();
+    assert_eq!(world.node_status(), NodeStatus::Ready);
+    world.node(
+        NODE,
+        NodeEvent::Cordoned(NodeCordoned {
+            reason: "disk".into(),
+        }),
+    );
+    assert_eq!(world.node_status(), NodeStatus::Cordoned);
+    let deadline_at = Timestamp::from_millis(99_000);
+    world.node(
+        NODE,
+        NodeEvent::DrainStarted(NodeDrainStarted {
+            deadline_at,
+            force: false,
+        }),
+    );
+    assert_eq!(world.node_status(), NodeStatus::Draining);
+    world.node(NODE, NodeEvent::Lost(NodeLost { silent_ms: 2_000 }));
+    assert_eq!(world.node_status(), NodeStatus::Lost);
+    world.node(NODE, NodeEvent::Returned(NodeReturned {}));
+    let node = world
+        .view
+        .node(world.view.find_node(&everything(), "N1", None).unwrap());
+    assert_eq!(
+        (node.status, node.status_since),
+        (NodeStatus::Draining, Timestamp::from_millis(6_000))
+    );
+    assert_eq!((node.reason.as_deref(), node.version), (Some("disk"), 5));
+}
+
+#[test]
+fn an_application_goes_from_deploying_to_running_and_degraded() {
+    let mut world = world();
+    world.deploy(2, RestartCondition::Any);
+    assert_eq!(world.status(), ApplicationStatus::Deploying);
+    let (one, two) = (
+        world.place(1, 1, RestartCondition::Any),
+        world.place(2, 2, RestartCondition::Any),
+    );
+    world.runs(one);
+    world.runs(two);
+    assert_eq!(world.status(), ApplicationStatus::Deploying, "not settled yet");
+    world.settle();
+    assert_eq!(world.status(), ApplicationStatus::Running);
+    let report = ReportMark::default();
+    world.saw(AllocationEvent::Unhealthy(AllocationUnhealthy {
+        allocation_id: one,
+        report,
+        output: "503".into(),
+    }));
+    assert_eq!(world.status(), ApplicationStatus::Degraded);
+    world.saw(AllocationEvent::Healthy(AllocationHealthy {
+        allocation_id: one,
+        report,
+    }));
+    assert_eq!(world.status(), ApplicationStatus::Running);
+    world.exits(two, 1);
+    assert_eq!(world.status(), ApplicationStatus::Degraded);
+    let three = world.place(3, 2, RestartCondition::Any);
+    assert_eq!(world.status(), ApplicationStatus::Deploying);
+    world.runs(three);
+    let answer = world.view.application(world.row());
+    let web = &answer.services[0];
+    assert_eq!(
+        (web.wanted, web.running, web.healthy, web.unhealthy),
+        (2, 2, 1, 0)
+    );
+    assert_eq!(
+        (answer.containers.total, answer.releases[0].state),
+        (2, ReleaseState::Running)
+    );
+    let cluster = world
+        .view
+        .cluster(world.view.find_cluster(&everything(), "main").unwrap());
+    assert_eq!(
+        (
+            cluster.cpu_reserved_millis,
+            cluster.containers.running,
+            cluster.applications
+        ),
+        (500, 2, 1)
+    );
+    let scaled = ApplicationScaled {
+        service: "web".into(),
+        replicas: 3,
+        previous: 2,
+    };
+    world.app(ApplicationEvent::Scaled(scaled));
+    assert_eq!(world.status(), ApplicationStatus::Deploying);
+    world.app(ApplicationEvent::Stopped(ApplicationStopped {}));
+    assert_eq!(world.status(), ApplicationStatus::Stopped);
+}
+
+#[test]
+fn a_job_that_ended_well_is_running_as_wanted() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::OnFailure);
+    let one = world.place(1, 1, RestartCondition::OnFailure);
+    world.runs(one);
+    world.exits(one, 0);
+    world.settle();
+    assert_eq!(world.status(), ApplicationStatus::Running);
+    assert_eq!(world.view.application(world.row()).services[0].completed, 1);
+}
+
+#[test]
+fn what_waits_says_why() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let blocked = |slots: &[u32]| PlacementBlocked {
+        cluster_id: CLUSTER,
+        application_id: APP,
+        service: "web".into(),
+        slots: slots.iter().copied().collect(),
+        report: BlockReport {
+            summary: "no node has 4 GiB free".into(),
+            nodes: 1,
+            ..BlockReport::default()
+        },
+    };
+    let stream = || StreamName::new(Category::Placement, CLUSTER);
+    world.record(stream(), PlacementEvent::Blocked(blocked(&[1])));
+    assert_eq!(world.status(), ApplicationStatus::Pending);
+    let why = world.view.why(world.row(), Some("web"));
+    assert_eq!(
+        why.services[0].pending.as_ref().unwrap().summary,
+        "no node has 4 GiB free"
+    );
+    assert!(world.view.why(world.row(), Some("db")).services.is_empty());
+    world.record(stream(), PlacementEvent::Blocked(blocked(&[])));
+    assert_eq!(world.status(), ApplicationStatus::Deploying);
+}
+
+#[test]
+fn a_container_tells_its_story() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let first = world.place(1, 1, RestartCondition::Any);
+    let (report, message) = (ReportMark::default(), "no such image".into());
+    let failed = AllocationFailed {
+        allocation_id: first,
+        report,
+        reason: FailureReason::Pull,
+        message,
+    };
+    world.saw(AllocationEvent::Failed(failed));
+    let second = world.place(2, 1, RestartCondition::Any);
+    world.runs(second);
+    let access = everything();
+    let found = world.view.find_container(&access, "shop_web_1").unwrap();
+    assert_eq!(found.id, second, "of two with one name the living one is meant");
+    let why = world.view.container_why(found);
+    assert_eq!(
+        (why.predecessors.len(), why.predecessors[0].failure),
+        (1, Some(FailureReason::Pull))
+    );
+    let told = why.explanation.join("\n");
+    assert!(
+        told.contains("it runs on node `n1`") && told.contains("refused by memory 1"),
+        "{told}"
+    );
+    let of_first = world
+        .view
+        .container_why(world.view.find_container(&access, &first.to_string()).unwrap());
+    assert!(
+        of_first.explanation[0].contains("no such image"),
+        "{:?}",
+        of_first.explanation
+    );
+    let history: Vec<&str> = of_first
+        .container
+        .history
+        .iter()
+        .map(|change| change.event.as_str())
+        .collect();
+    assert_eq!(history, ["placement.decided", "allocation.failed"]);
+    let ambiguous = world.view.find_container(&access, "abcd");
+    assert!(
+        matches!(ambiguous, Err(FindError::Ambiguous { .. })),
+        "{ambiguous:?}"
+    );
+    assert!(world.view.find_container(&access, "abc").is_err());
+    world.saw(AllocationEvent::Lost(AllocationLost {
+        allocation_id: second,
+        report,
+    }));
+    let lost = world
+        .view
+        .container(world.view.find_container(&access, &second.to_string()).unwrap());
+    assert_eq!(
+        (lost.state, lost.health),
+        (ContainerState::Lost, ContainerHealth::Unknown)
+    );
+}
+
+#[test]
+fn old_containers_of_a_slot_are_forgotten() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    for number in 1..=15 {
+        let id = world.place(number, 1, RestartCondition::Any);
+        world.exits(id, 1);
+    }
+    let filter = ContainerFilter {
+        all: true,
+        ..ContainerFilter::default()
+    };
+    let page = PageRequest::new("containers", None, None).unwrap();
+    let (items, _) = world.view.list_containers(&everything(), &filter, &page);
+    assert_eq!(
+        items.len(),
+        11,
+        "the ten newest that had ended when the last was placed, and the last"
+    );
+    assert!(!items.iter().any(|container| container.id == allocation(1)));
+    world.app(ApplicationEvent::Removed(ApplicationRemoved {}));
+    assert_eq!(world.view.list_containers(&everything(), &filter, &page).0, []);
+}
+
+#[test]
+fn others_objects_do_not_exist() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let id = world.place(1, 1, RestartCondition::Any);
+    let other = ClusterId::from_u128(2);
+    world.cluster(other, "other");
+    let foreign = Access {
+        tenant: "foreign".into(),
+        clusters: BTreeSet::new(),
+    };
+    let confined = Access {
+        tenant: "main".into(),
+        clusters: BTreeSet::from([other]),
+    };
+    for access in [&foreign, &confined] {
+        for text in [
+            CLUSTER.to_string(),
+            "main".into(),
+            NODE.to_string(),
+            "shop".into(),
+            id.to_string(),
+        ] {
+            assert!(world.view.find_any(access, &text).is_err(), "{text}");
+        }
+        let page = PageRequest::new("nodes", None, None).unwrap();
+        assert_eq!(world.view.list_nodes(access, None, &page).0, []);
+    }
+    assert!(matches!(
+        world.view.find_any(&confined, "other"),
+        Ok(Found::Cluster(_))
+    ));
+    let seen = |access: &Access| {
+        world
+            .log
+            .after(0)
+            .iter()
+            .filter(|event| world.view.sees_event(access, event))
+            .count()
+    };
+    assert_eq!((seen(&everything()), seen(&foreign), seen(&confined)), (6, 0, 1));
+}
+
+#[test]
+fn events_are_found_by_what_they_are_about() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let id = world.place(1, 1, RestartCondition::Any);
+    world.runs(id);
+    let count = |filter: EventFilter| {
+        world
+            .log
+            .after(0)
+            .iter()
+            .filter(|event| filter.takes(&world.view, event))
+            .count()
+    };
+    assert_eq!(
+        count(EventFilter {
+            application: Some(APP),
+            ..Default::default()
+        }),
+        4
+    );
+    assert_eq!(
+        count(EventFilter {
+            node: Some(NODE),
+            ..Default::default()
+        }),
+        3
+    );
+    assert_eq!(
+        count(EventFilter {
+            allocation: Some(id),
+            ..Default::default()
+        }),
+        2
+    );
+    assert_eq!(
+        count(EventFilter {
+            cluster: Some(CLUSTER),
+            ..Default::default()
+        }),
+        6
+    );
+    assert_eq!(
+        count(EventFilter {
+            types: BTreeSet::from(["application.*".into()]),
+            ..Default::default()
+        }),
+        2
+    );
+    assert_eq!(
+        count(EventFilter {
+            types: BTreeSet::from(["node.joined".into()]),
+            ..Default::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(EventFilter {
+            types: BTreeSet::from(["node".into()]),
+            ..Default::default()
+        }),
+        0
+    );
+}
+
+#[test]
+fn a_token_says_whether_it_opens() {
+    let mut world = world();
+    let id = TokenId::from_u128(7);
+    let stream = || StreamName::new(Category::Token, id);
+    let minted = TokenMinted {
+        token_id: id,
+        grant: TokenGrant::Join {
+            cluster_id: CLUSTER,
+            max_uses: 1,
+        },
+        hash: "h".into(),
+        label: "rack 4".into(),
+        expires_at: Some(Timestamp::from_millis(60_000)),
+    };
+    world.record(stream(), TokenEvent::Minted(minted));
+    let state = |world: &World, seconds: i64| {
+        let row = world.view.find_token(&everything(), &id.to_string()).unwrap();
+        row.answer(Timestamp::from_millis(seconds * 1_000)).state
+    };
+    assert_eq!(
+        (state(&world, 59), state(&world, 60)),
+        (TokenState::Active, TokenState::Expired)
+    );
+    world.record(stream(), TokenEvent::Used(TokenUsed { node_id: NODE }));
+    assert_eq!(state(&world, 59), TokenState::UsedUp);
+    world.record(stream(), TokenEvent::Revoked(TokenRevoked {}));
+    assert_eq!(state(&world, 59), TokenState::Revoked);
+}
+
+#[test]
+fn the_rows_are_the_whole_view() {
+    let mut world = world();
+    world.deploy(2, RestartCondition::Any);
+    for number in 1..=12 {
+        let id = world.place(number, 1, RestartCondition::Any);
+        world.runs(id);
+        world.exits(id, 1);
+    }
+    let last = world.place(13, 2, RestartCondition::Any);
+    world.runs(last);
+    world.settle();
+    let mut restored = ApiView::default();
+    for key in &world.touched {
+        if let Some(row) = world.view.row(key) {
+            restored.restore(key.clone(), &row).unwrap();
+        }
+    }
+    let access = everything();
+    let answers = |view: &ApiView| {
+        let row = view.find_application(&access, "shop", None).unwrap();
+        let node = view.node(view.find_node(&access, "n1", None).unwrap());
+        let cluster = view.cluster(view.find_cluster(&access, "main").unwrap());
+        (view.application(row), view.why(row, None), node, cluster)
+    };
+    assert_eq!(answers(&restored), answers(&world.view));
+    for key in &world.touched {
+        assert_eq!(restored.row(key), world.view.row(key), "{key:?}");
+    }
+}
