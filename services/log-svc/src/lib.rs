@@ -1,11 +1,11 @@
-//! Container logs: opens a session between the node that has a container and whoever asks.
+//! Container logs: finds the node that has a container and lets it open the stream.
 //!
-//! The bytes go from the node's agent to the asker and never through here; every rule is in the core.
+//! The bytes go from the node to the asker over `term.<node>.<session>`, never through here.
 
 use berth_bus::{QuestionSink, subject};
 use berth_events::{LogOpened, OpenLog, Rejection, RejectionKind};
-use berth_ids::{ClusterId, Uuid};
-use berth_log_core::LogView;
+use berth_ids::Uuid;
+use berth_log_core::{LogView, open};
 use berth_service_kit::{ServiceContext, ServiceError, ViewHandle, answer_health, new_id, start_projection};
 
 /// Runs the service until shutdown.
@@ -16,52 +16,60 @@ pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
     let view = start_projection::<LogView>(&context)
         .await
         .map_err(|error| ServiceError::new(context.service, "follow the log", error))?;
-    tokio::join!(serve_opens(context.clone(), view), answer_health(context));
-    Ok(())
-}
-
-async fn serve_opens(context: ServiceContext, view: ViewHandle<LogView>) {
     let sink = QuestionSink {
         service: context.service.to_owned(),
         question: "open".to_owned(),
         shutdown: context.shutdown.clone(),
     };
-    let bus = context.bus.clone();
-    let answer = move |cluster: String, asked: OpenLog| {
-        let (context, view) = (context.clone(), view.clone());
-        async move { open(&context, &view, &cluster, &asked).await }
-    };
-    bus.answer(sink, answer).await;
+    let desk = context.clone();
+    let answering = context.bus.answer(sink, move |key: String, asked: OpenLog| {
+        let (context, view) = (desk.clone(), view.clone());
+        async move { open_log(&context, &view, &key, &asked).await }
+    });
+    tokio::join!(answering, answer_health(context.clone()));
+    Ok(())
 }
 
-async fn open(
+/// Tells the node to open the stream. The asker subscribes before it asks, or takes the answer's session.
+async fn open_log(
     context: &ServiceContext,
     view: &ViewHandle<LogView>,
-    cluster: &str,
+    key: &str,
     asked: &OpenLog,
 ) -> Result<LogOpened, Rejection> {
-    let cluster: ClusterId = cluster.parse().map_err(|_| Rejection {
-        kind: RejectionKind::NotFound,
-        code: "cluster.not_found".into(),
-        message: format!("`{cluster}` is no id of a cluster"),
-        cure: Some("`berth cluster ls` lists them".into()),
-    })?;
+    let scope: Uuid = key.parse().map_err(|_| invalid(key))?;
     let fresh = new_id::<Uuid>().simple().to_string();
-    let (order, opened) = view.read(|view| berth_log_core::open(view, cluster, asked, &fresh))?;
-    let told = context
-        .bus
-        .tell(subject::control(opened.node_id, "logs"), &order)
-        .await;
-    told.map_err(|error| Rejection {
-        kind: RejectionKind::Unavailable,
-        code: "log.node_unreachable".into(),
-        message: format!("node {} could not be asked for the log: {error}", opened.node_id),
-        cure: Some("try again".into()),
-    })?;
-    tracing::info!(
-        allocation.id = %asked.allocation_id,
-        node.id = %opened.node_id,
-        "opened the log of allocation {}", asked.allocation_id
-    );
+    let look = || view.read(|view| open(view, scope, asked, &fresh));
+    let (order, opened) = match look() {
+        Ok(found) => found,
+        // A container of this moment: looked at again with everything that is committed.
+        Err(_) => {
+            let unavailable = |error: &dyn std::fmt::Display| away(error.to_string());
+            let head = context.log().head().await.map_err(|error| unavailable(&error))?;
+            view.at_least(head).await.map_err(|error| unavailable(&error))?;
+            look()?
+        }
+    };
+    let subject = subject::control(opened.node_id, "logs");
+    let told = context.bus.tell(subject, &order).await;
+    told.map_err(|error| away(error.to_string()))?;
     Ok(opened)
+}
+
+fn invalid(key: &str) -> Rejection {
+    Rejection {
+        kind: RejectionKind::Invalid,
+        code: "log.question_invalid".into(),
+        message: format!("`{key}` names no cluster and no node"),
+        cure: None,
+    }
+}
+
+fn away(reason: String) -> Rejection {
+    Rejection {
+        kind: RejectionKind::Unavailable,
+        code: "log.unavailable".into(),
+        message: reason,
+        cure: Some("try again".into()),
+    }
 }

@@ -1,6 +1,7 @@
-//! Heartbeats and samples: who is lost, who is back, and what nodes and containers use now.
+//! Heartbeats and samples: says who is lost and who is back, answers what is used now.
 //!
-//! Several instances may watch: the command that a verdict leads to has the same id from each.
+//! It owns no stream of the log: it commands cluster-svc, which does. Every instance watches; a verdict
+//! has an id that follows from what it rests on, so that two that say the same are one.
 
 mod usage;
 mod watch;
@@ -16,17 +17,10 @@ pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
     let view = start_projection::<MonitorView>(&context)
         .await
         .map_err(|error| ServiceError::new(context.service, "follow the log", error))?;
-    let samples = usage::Samples::default();
     tokio::join!(
-        watch::run(context.clone(), view),
-        usage::take(context.clone(), samples.clone()),
-        usage::answer(context.clone(), samples),
+        watch::keep(context.clone(), view),
+        usage::keep(context.clone()),
         answer_health(context),
     );
     Ok(())
-}
-
-/// Milliseconds since the process started to look; monotonic.
-fn monotonic_ms(since: std::time::Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

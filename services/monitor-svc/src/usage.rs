@@ -1,6 +1,5 @@
-//! The newest sample of each node, taken from the bus and given to who asks.
+//! Keeps the newest sample of each node and answers with them.
 
-use crate::monotonic_ms;
 use berth_bus::QuestionSink;
 use berth_events::{Rejection, RejectionKind, UsageSample};
 use berth_ids::ClusterId;
@@ -8,101 +7,95 @@ use berth_monitor_core::UsageStore;
 use berth_service_kit::ServiceContext;
 use futures::StreamExt;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 /// Wait before a broken subscription is made again.
-const RESUBSCRIBE_DELAY: Duration = Duration::from_millis(200);
-/// How often samples of nodes that send no more are dropped.
-const CLEAN_INTERVAL: Duration = Duration::from_secs(30);
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The samples held. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Samples {
+struct Samples {
     store: Arc<Mutex<UsageStore>>,
-    since: Instant,
-}
-
-impl Default for Samples {
-    fn default() -> Self {
-        Self {
-            store: Arc::default(),
-            since: Instant::now(),
-        }
-    }
+    started: Instant,
 }
 
 impl Samples {
-    fn store(&self) -> MutexGuard<'_, UsageStore> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> u64 {
-        monotonic_ms(self.since)
-    }
-}
-
-/// Takes samples until shutdown.
-pub(crate) async fn take(context: ServiceContext, samples: Samples) {
-    while !context.shutdown.is_cancelled() {
-        let mut messages = match context.bus.client().subscribe("met.*.*").await {
-            Ok(messages) => messages,
-            Err(error) => {
-                tracing::warn!(%error, "could not listen to samples; trying again");
-                tokio::time::sleep(RESUBSCRIBE_DELAY).await;
-                continue;
-            }
-        };
-        let mut cleaning = tokio::time::interval(CLEAN_INTERVAL);
-        loop {
-            tokio::select! {
-                () = context.shutdown.cancelled() => return,
-                _ = cleaning.tick() => samples.store().drop_old(samples.now()),
-                message = messages.next() => match message {
-                    Some(message) => take_one(&samples, message.subject.as_str(), &message.payload),
-                    None => break,
-                },
-            }
-        }
+    fn with<T>(&self, look: impl FnOnce(&mut UsageStore, u64) -> T) -> T {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        look(
+            &mut self.store.lock().unwrap_or_else(PoisonError::into_inner),
+            now,
+        )
     }
 }
 
-fn take_one(samples: &Samples, subject: &str, payload: &[u8]) {
-    match serde_json::from_slice::<UsageSample>(payload) {
-        // The bus lets an agent speak only for its own node and cluster.
-        Ok(sample) if subject == format!("met.{}.{}", sample.cluster_id, sample.node_id) => {
-            if !samples.store().take(sample, samples.now()) {
-                tracing::warn!("a sample was refused: too many nodes send samples");
-            }
-        }
-        Ok(sample) => {
-            tracing::warn!(node.id = %sample.node_id, "a sample on `{subject}` speaks for another node")
-        }
-        Err(error) => tracing::warn!(%error, "a sample on `{subject}` does not have its shape"),
-    }
-}
-
-/// Answers `q.monitor.usage.<cluster>` until shutdown.
-pub(crate) async fn answer(context: ServiceContext, samples: Samples) {
+/// Takes samples and answers `q.monitor.usage.<cluster>` until shutdown.
+pub(crate) async fn keep(context: ServiceContext) {
+    let samples = Samples {
+        store: Arc::default(),
+        started: Instant::now(),
+    };
     let sink = QuestionSink {
         service: context.service.to_owned(),
         question: "usage".to_owned(),
         shutdown: context.shutdown.clone(),
     };
-    let answer = move |cluster: String, (): ()| {
-        let samples = samples.clone();
-        async move { usage(&samples, &cluster) }
-    };
-    context.bus.answer(sink, answer).await;
+    let asked = samples.clone();
+    let answering = context
+        .bus
+        .answer(sink, move |cluster: String, _: serde_json::Value| {
+            let samples = asked.clone();
+            async move {
+                let cluster: ClusterId = cluster.parse().map_err(|_| no_cluster(&cluster))?;
+                Ok(samples.with(|store, now| store.of(cluster, now)))
+            }
+        });
+    tokio::join!(take(&context, &samples), answering);
 }
 
-fn usage(samples: &Samples, cluster: &str) -> Result<Vec<UsageSample>, Rejection> {
-    let cluster: ClusterId = cluster.parse().map_err(|_| Rejection {
-        kind: RejectionKind::NotFound,
-        code: "cluster.not_found".into(),
-        message: format!("`{cluster}` is no id of a cluster"),
-        cure: Some("`berth cluster ls` lists them".into()),
-    })?;
-    Ok(samples.store().of(cluster, samples.now()))
+async fn take(context: &ServiceContext, samples: &Samples) {
+    while !context.shutdown.is_cancelled() {
+        match context.bus.client().subscribe("met.*.*").await {
+            Ok(mut messages) => {
+                while let Some(message) = tokio::select! {
+                    message = messages.next() => message,
+                    () = context.shutdown.cancelled() => None,
+                } {
+                    if let Some(sample) = read(&message.subject, &message.payload)
+                        && !samples.with(|store, now| store.take(sample, now))
+                    {
+                        tracing::warn!("too many nodes send samples; a new one is left out");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "could not subscribe to samples; trying again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_DELAY) => {}
+            () = context.shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// A sample, if it speaks for the node on whose subject it came.
+fn read(subject: &str, payload: &[u8]) -> Option<UsageSample> {
+    let sample: UsageSample = match serde_json::from_slice(payload) {
+        Ok(sample) => sample,
+        Err(error) => {
+            tracing::debug!(%error, "a sample on `{subject}` does not have its shape");
+            return None;
+        }
+    };
+    let own = format!("met.{}.{}", sample.cluster_id, sample.node_id);
+    (own == subject).then_some(sample)
+}
+
+fn no_cluster(text: &str) -> Rejection {
+    Rejection {
+        kind: RejectionKind::Invalid,
+        code: "monitor.question_invalid".into(),
+        message: format!("`{text}` names no cluster"),
+        cure: None,
+    }
 }

@@ -1,129 +1,172 @@
-//! Listens to heartbeats, asks the watch several times a second, and has its verdicts recorded.
+//! Listens to heartbeats and commands cluster-svc when a node falls silent or is heard again.
 
-use crate::monotonic_ms;
-use berth_bus::async_nats::{Subscriber, connection::State};
-use berth_events::{ClusterCommand, CommandBody, CommandOutcome, Heartbeat};
+use berth_bus::{Bus, async_nats::connection::State};
+use berth_events::{ClusterCommand, CommandBody, CommandOutcome};
 use berth_ids::{ClusterId, CommandId, NodeId};
 use berth_monitor_core::{MonitorView, Verdict, Watch};
 use berth_service_kit::{ServiceContext, ViewHandle, derived_id, own_command};
-use futures::StreamExt;
-use std::time::{Duration, Instant};
+use futures::{FutureExt, StreamExt};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
 
-/// Time between two questions to the watch.
+/// How often it looks who is silent.
 const TICK: Duration = Duration::from_millis(100);
 /// Wait before a broken subscription is made again.
-const RESUBSCRIBE_DELAY: Duration = Duration::from_millis(200);
-/// A verdict that led nowhere is a new command after this time; before, its repeat is the same.
-const RETRY_MS: u64 = 10_000;
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Heartbeats taken from the queue before a look.
+const MAX_DRAINED: usize = 16_384;
+/// Verdicts on their way at the same time.
+const MAX_COMMANDS: usize = 64;
 
 /// Watches until shutdown.
-pub(crate) async fn run(context: ServiceContext, view: ViewHandle<MonitorView>) {
-    let since = Instant::now();
-    let mut watch = Watch::default();
+pub(crate) async fn keep(context: ServiceContext, view: ViewHandle<MonitorView>) {
+    let mut watcher = Watcher {
+        sending: Arc::new(Semaphore::new(MAX_COMMANDS)),
+        watch: Watch::default(),
+        started: Instant::now(),
+        known_at: None,
+        connected: true,
+        context: context.clone(),
+        view,
+    };
     while !context.shutdown.is_cancelled() {
         match context.bus.client().subscribe("hb.*").await {
-            Ok(beats) => listen(&context, &view, &mut watch, beats, since).await,
-            Err(error) => {
-                tracing::warn!(%error, "could not listen to heartbeats; trying again");
-                tokio::time::sleep(RESUBSCRIBE_DELAY).await;
-            }
+            Ok(beats) => watcher.listen(beats).await,
+            Err(error) => tracing::warn!(%error, "could not subscribe to heartbeats; trying again"),
         }
-        watch.reconnected(monotonic_ms(since));
-    }
-}
-
-async fn listen(
-    context: &ServiceContext,
-    view: &ViewHandle<MonitorView>,
-    watch: &mut Watch,
-    mut beats: Subscriber,
-    since: Instant,
-) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut connected = true;
-    loop {
         tokio::select! {
-            // Heartbeats first: after a pause, those that waited count before anyone is judged.
-            biased;
-            () = context.shutdown.cancelled() => return,
-            beat = beats.next() => match beat {
-                Some(message) => {
-                    if let Ok(beat) = serde_json::from_slice::<Heartbeat>(&message.payload)
-                        && message.subject.as_str() == berth_bus::subject::heartbeat(beat.node_id)
-                    {
-                        watch.heard(beat.node_id, monotonic_ms(since));
-                    }
-                }
-                None => return,
-            },
-            _ = ticks.tick() => {
-                let now = monotonic_ms(since);
-                let was_connected = std::mem::replace(
-                    &mut connected,
-                    context.bus.client().connection_state() == State::Connected,
-                );
-                if !connected || !was_connected {
-                    // Our own link was away: silence meanwhile says nothing of the nodes.
-                    watch.reconnected(now);
-                }
-                watch.know(view.read(MonitorView::known), now);
-                for verdict in watch.tick(now) {
-                    tell(context, view, verdict, now);
-                }
-            }
-        }
-    }
-}
-
-/// Sends the command in the background: the watch must not stand still meanwhile. It gives a verdict again
-/// if nothing came of it.
-fn tell(context: &ServiceContext, view: &ViewHandle<MonitorView>, verdict: Verdict, now: u64) {
-    let (node_id, version, word, command) = match verdict {
-        Verdict::Lost {
-            node_id,
-            silent_ms,
-            version,
-        } => (
-            node_id,
-            version,
-            "lost",
-            ClusterCommand::MarkLost { node_id, silent_ms },
-        ),
-        Verdict::Returned { node_id, version } => (
-            node_id,
-            version,
-            "returned",
-            ClusterCommand::MarkReturned { node_id },
-        ),
-    };
-    let Some((cluster, tenant)) = place(view, node_id) else {
-        return;
-    };
-    let period = now.div_euclid(RETRY_MS);
-    let id: CommandId = derived_id(node_id.as_uuid(), &format!("{word}/{version}/{period}"));
-    let mut command = own_command(context, &tenant, id, CommandBody::Cluster(command));
-    // Instances measure different silences: what makes the request is the verdict, not the number.
-    command.request_hash = format!("{word}/{version}");
-    let context = context.clone();
-    tokio::spawn(async move {
-        tokio::select! {
+            () = tokio::time::sleep(RETRY_DELAY) => {}
             () = context.shutdown.cancelled() => {}
-            outcome = context.bus.submit(&command, Some(cluster)) => match outcome {
-                Ok(CommandOutcome::Accepted { .. }) => {
-                    tracing::info!(node.id = %node_id, "node {node_id} is {word}");
-                }
-                Ok(CommandOutcome::Rejected(rejection)) => {
-                    tracing::warn!(node.id = %node_id, code = rejection.code, "`{word}` is refused: {}", rejection.message);
-                }
-                Err(error) => {
-                    tracing::warn!(node.id = %node_id, %error, "could not have it recorded that node {node_id} is {word}; trying again");
+        }
+        let now = watcher.now();
+        watcher.watch.reconnected(now);
+    }
+}
+
+struct Watcher {
+    context: ServiceContext,
+    view: ViewHandle<MonitorView>,
+    watch: Watch,
+    started: Instant,
+    /// Position of the view that the watch knows.
+    known_at: Option<u64>,
+    /// The own link was up at the last look.
+    connected: bool,
+    sending: Arc<Semaphore>,
+}
+
+impl Watcher {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn listen(&mut self, mut beats: berth_bus::async_nats::Subscriber) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let shutdown = self.context.shutdown.clone();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                beat = beats.next() => match beat {
+                    Some(message) => self.heard(&message.subject),
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    // What waits in the queue was heard before this look.
+                    for _ in 0..MAX_DRAINED {
+                        match beats.next().now_or_never() {
+                            Some(Some(message)) => self.heard(&message.subject),
+                            Some(None) => return,
+                            None => break,
+                        }
+                    }
+                    self.look();
                 }
             }
         }
-    });
+    }
+
+    /// The subject alone says whose heartbeat it is: an agent can publish only on its own.
+    fn heard(&mut self, subject: &str) {
+        if let Some(node) = subject
+            .strip_prefix("hb.")
+            .and_then(|id| id.parse::<NodeId>().ok())
+        {
+            let now = self.now();
+            self.watch.heard(node, now);
+        }
+    }
+
+    fn look(&mut self) {
+        let now = self.now();
+        let position = self.view.position();
+        if self.known_at != Some(position) {
+            self.watch.know(self.view.read(MonitorView::known), now);
+            self.known_at = Some(position);
+        }
+        let connected = self.context.bus.client().connection_state() == State::Connected;
+        if !connected {
+            self.connected = false;
+            return;
+        }
+        if !self.connected {
+            self.connected = true;
+            self.watch.reconnected(now);
+        }
+        for verdict in self.watch.tick(now) {
+            self.say(verdict);
+        }
+    }
+
+    /// Sends a verdict in the background; one that is refused or lost comes again.
+    fn say(&self, verdict: Verdict) {
+        let Ok(permit) = self.sending.clone().try_acquire_owned() else {
+            return;
+        };
+        let (node_id, what, version, body) = match verdict {
+            Verdict::Lost {
+                node_id,
+                silent_ms,
+                version,
+            } => (
+                node_id,
+                "lost",
+                version,
+                ClusterCommand::MarkLost { node_id, silent_ms },
+            ),
+            Verdict::Returned { node_id, version } => (
+                node_id,
+                "returned",
+                version,
+                ClusterCommand::MarkReturned { node_id },
+            ),
+        };
+        let of_node = |view: &MonitorView| {
+            view.node(node_id)
+                .map(|node| (node.cluster_id, node.tenant.clone()))
+        };
+        let Some((cluster, tenant)) = self.view.read(of_node) else {
+            return;
+        };
+        let id: CommandId = derived_id(node_id.as_uuid(), &format!("{what}/{version}"));
+        let command = own_command(&self.context, &tenant, id, CommandBody::Cluster(body));
+        let bus = self.context.bus.clone();
+        tokio::spawn(async move {
+            send(&bus, &command, cluster, node_id, what).await;
+            drop(permit);
+        });
+    }
 }
 
-fn place(view: &ViewHandle<MonitorView>, node: NodeId) -> Option<(ClusterId, String)> {
-    view.read(|view| view.node(node).map(|node| (node.cluster_id, node.tenant.clone())))
+async fn send(bus: &Bus, command: &berth_events::Command, cluster: ClusterId, node: NodeId, what: &str) {
+    match bus.submit(command, Some(cluster)).await {
+        Ok(CommandOutcome::Accepted { .. }) => tracing::info!(node.id = %node, "node `{node}` is {what}"),
+        Ok(CommandOutcome::Rejected(rejection)) => {
+            tracing::warn!(node.id = %node, code = rejection.code, "could not mark node `{node}` as {what}");
+        }
+        Err(error) => tracing::warn!(node.id = %node, %error, "could not mark node `{node}` as {what} yet"),
+    }
 }

@@ -15,7 +15,7 @@ pub fn own_command(
         version: COMMAND_VERSION,
         command_id,
         // The id is derived from the content: the same id is the same request.
-        request_hash: command_id.to_string(),
+        request_hash: command_id.as_uuid().simple().to_string(),
         tenant: tenant.to_owned(),
         actor: format!("service:{}", context.service),
         correlation_id: crate::new_id(),

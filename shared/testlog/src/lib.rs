@@ -153,7 +153,7 @@ pub fn command(body: CommandBody) -> Command {
     Command {
         version: berth_events::COMMAND_VERSION,
         command_id,
-        request_hash: command_id.to_string(),
+        request_hash: command_id.as_uuid().simple().to_string(),
         tenant: "main".into(),
         actor: "test".into(),
         correlation_id: new_id(),

@@ -41,12 +41,6 @@ pub fn secret_stream(id: SecretId) -> StreamName {
     StreamName::new(Category::Secret, id)
 }
 
-/// The stream that makes a secret unique in its cluster and scope.
-pub fn secret_name(cluster: ClusterId, scope: &str) -> StreamName {
-    // Scopes are made of names, which are compared without case.
-    StreamName::name(format_args!("cluster/{cluster}/secret"), scope)
-}
-
 /// The stream that lets the platform be bootstrapped once.
 pub fn bootstrap_claim() -> StreamName {
     StreamName::name("access", "root")

@@ -113,10 +113,11 @@ pub fn service_permissions(service: &str) -> Permissions {
 
 /// Reading the stream of facts by an ordered consumer, which is made, read and dropped.
 fn follow_log() -> Vec<String> {
-    ["CREATE", "INFO", "DELETE", "MSG.NEXT"]
+    let named = ["CREATE", "INFO", "DELETE", "MSG.NEXT"]
         .iter()
-        .map(|verb| format!("$JS.API.CONSUMER.{verb}.EVT.*"))
-        .collect()
+        .map(|verb| format!("$JS.API.CONSUMER.{verb}.EVT.*"));
+    // The server names the first; the client those after an outage.
+    named.chain(["$JS.API.CONSUMER.CREATE.EVT".to_owned()]).collect()
 }
 
 /// Taking messages of a work-queue by a durable consumer that is named like the service.

@@ -33,12 +33,16 @@ pub struct TokenRow {
 pub struct CredentialRow {
     /// The node.
     pub node_id: NodeId,
+    /// Account that owns the cluster.
+    pub tenant: String,
     /// Its cluster.
     pub cluster_id: ClusterId,
     /// Public nkey of its bus user.
     pub user_key: String,
     /// Public curve key to which secrets are sealed.
     pub sealing_key: String,
+    /// Its node was removed: it must be revoked.
+    pub node_removed: bool,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }

@@ -6,10 +6,10 @@ use crate::{
 };
 use berth_events::{
     AllocationEvent, CredentialEvent, Event, NodeEvent, PlacementDecided, PlacementEvent, Principal,
-    Recorded, Rejection, SecretEvent, TokenEvent, TokenGrant, spec::SecretRef,
+    Recorded, Rejection, Scope, SecretEvent, TokenEvent, TokenGrant, spec::SecretRef,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
-use berth_ids::{AllocationId, NodeId, SecretId, Timestamp, TokenId};
+use berth_ids::{AllocationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TOKEN: &str = "token";
@@ -47,6 +47,48 @@ impl AccessView {
             .values()
             .filter_map(|row| Some((row.user_key.clone(), row.revoked_at?)))
             .collect()
+    }
+    /// Nodes, with their tenants, that were removed and whose bus users are still good.
+    pub fn to_be_revoked(&self) -> Vec<(NodeId, String)> {
+        let due = |row: &&CredentialRow| row.node_removed && row.revoked_at.is_none();
+        self.credentials
+            .values()
+            .filter(due)
+            .map(|row| (row.node_id, row.tenant.clone()))
+            .collect()
+    }
+    /// Whether a principal may see the values of a secret: one that may deploy in its cluster.
+    ///
+    /// # Errors
+    /// [`Rejection`] says what is missing.
+    pub fn may_see(
+        &self,
+        actor: &str,
+        secret: SecretId,
+        cluster: ClusterId,
+        now: Timestamp,
+    ) -> Result<(), Rejection> {
+        let refused =
+            |message: &str| forbidden("access.reveal_refused", message, "use a token that may deploy");
+        let row = self
+            .secrets
+            .get(&secret)
+            .filter(|row| row.cluster_id == cluster && !row.destroyed)
+            .ok_or_else(|| refused("the cluster has no such secret"))?;
+        let token = actor
+            .strip_prefix("token:")
+            .and_then(|id| id.parse::<TokenId>().ok())
+            .and_then(|id| self.tokens.get(&id))
+            .ok_or_else(|| refused("only the bearer of a token may see values"))?;
+        let TokenGrant::Api { scopes, clusters } = &token.grant else {
+            return Err(refused("a join token shows nothing"));
+        };
+        let alive = !token.revoked && token.expires_at.is_none_or(|end| end > now);
+        let here = token.tenant == row.tenant && (clusters.is_empty() || clusters.contains(&cluster));
+        if alive && here && (scopes.contains(&Scope::Admin) || scopes.contains(&Scope::Deploy)) {
+            return Ok(());
+        }
+        Err(refused("the token may not deploy in this cluster"))
     }
     /// A secret's metadata.
     pub fn secret(&self, id: SecretId) -> Option<&SecretRow> {
@@ -164,9 +206,11 @@ impl AccessView {
             CredentialEvent::Issued(issued) => {
                 let row = CredentialRow {
                     node_id: issued.node_id,
+                    tenant: recorded.tenant.to_string(),
                     cluster_id: issued.cluster_id,
                     user_key: issued.user_key.clone(),
                     sealing_key: issued.sealing_key.clone(),
+                    node_removed: false,
                     revoked_at: None,
                 };
                 self.credentials.insert(issued.node_id, row);
@@ -246,7 +290,12 @@ impl AccessView {
             return vec![];
         };
         let gone: Vec<AllocationId> = self.allocations_of.of(&node).copied().collect();
-        gone.into_iter().filter_map(|id| self.forget(id)).collect()
+        let mut keys: Vec<RowKey> = gone.into_iter().filter_map(|id| self.forget(id)).collect();
+        if let Some(row) = self.credentials.get_mut(&node) {
+            row.node_removed = true;
+            keys.push(RowKey::new(CREDENTIAL, node));
+        }
+        keys
     }
 }
 

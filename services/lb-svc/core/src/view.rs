@@ -115,12 +115,11 @@ impl EndpointView {
             .collect()
     }
 
-    /// Sets that changed after a position.
-    pub fn changed_after(&self, position: u64) -> Vec<EndpointSet> {
+    /// All sets.
+    pub fn all(&self) -> Vec<EndpointSet> {
         self.services
-            .iter()
-            .filter(|(_, row)| row.generation > position)
-            .filter_map(|(service, _)| self.set(service))
+            .keys()
+            .filter_map(|service| self.set(service))
             .collect()
     }
 

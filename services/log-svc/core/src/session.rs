@@ -2,7 +2,7 @@
 
 use crate::LogView;
 use berth_events::{LogOpened, OpenLog, OpenLogs, Rejection, RejectionKind};
-use berth_ids::ClusterId;
+use berth_ids::Uuid;
 
 /// The longest name of a session: it is a part of a subject.
 pub const MAX_SESSION_CHARS: usize = 64;
@@ -11,11 +11,13 @@ pub const MAX_TAIL_LINES: u32 = 1_000_000;
 
 /// What opening a log comes to: the order to the node, and the answer to the asker.
 ///
+/// `scope` is the cluster or the node of which the asker has made sure that it may be seen.
+///
 /// # Errors
 /// [`Rejection`] if the cluster has no such container, its node is lost, or a limit is broken.
 pub fn open(
     view: &LogView,
-    cluster: ClusterId,
+    scope: Uuid,
     asked: &OpenLog,
     fresh_session: &str,
 ) -> Result<(OpenLogs, LogOpened), Rejection> {
@@ -33,10 +35,10 @@ pub fn open(
     }
     let container = view
         .container(asked.allocation_id)
-        .filter(|container| container.cluster_id == cluster)
+        .filter(|container| [container.cluster_id.as_uuid(), container.node_id.as_uuid()].contains(&scope))
         .ok_or_else(|| {
             let message = format!(
-                "no node of the cluster has a container of allocation {}",
+                "no node there has a container of allocation {}",
                 asked.allocation_id
             );
             refused(

@@ -60,7 +60,9 @@ impl World {
     }
 
     fn code(&self, cluster: ClusterId, asked: &OpenLog) -> String {
-        open(&self.view, cluster, asked, "fresh").unwrap_err().code
+        open(&self.view, cluster.as_uuid(), asked, "fresh")
+            .unwrap_err()
+            .code
     }
 }
 
@@ -88,7 +90,7 @@ fn the_node_that_has_the_container_is_asked_also_when_it_has_ended() {
             oom_killed: false,
         }),
     );
-    let (order, answer) = open(&world.view, CLUSTER, &ask(), "fresh").unwrap();
+    let (order, answer) = open(&world.view, CLUSTER.as_uuid(), &ask(), "fresh").unwrap();
     assert_eq!((answer.node_id, answer.session.as_str()), (NODE, "fresh"));
     assert_eq!((order.session.as_str(), order.tail), ("fresh", Some(10)));
     world.given(
@@ -108,7 +110,10 @@ fn the_asker_may_choose_the_session_but_not_a_subject() {
     let mut asked = ask();
     asked.session = Some("mine-1".into());
     assert_eq!(
-        open(&world.view, CLUSTER, &asked, "fresh").unwrap().1.session,
+        open(&world.view, CLUSTER.as_uuid(), &asked, "fresh")
+            .unwrap()
+            .1
+            .session,
         "mine-1"
     );
     for session in ["", "a.b", "*", ">", &"x".repeat(65)] {
@@ -138,5 +143,5 @@ fn another_cluster_a_lost_node_and_too_many_lines_are_refused() {
     assert!(restored.is_lost(NODE));
     world.given(Category::Node, NODE, NodeEvent::Returned(NodeReturned {}));
     assert_eq!(world.view.row(&key), None);
-    open(&world.view, CLUSTER, &ask(), "fresh").unwrap();
+    open(&world.view, CLUSTER.as_uuid(), &ask(), "fresh").unwrap();
 }

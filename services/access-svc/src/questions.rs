@@ -1,0 +1,253 @@
+//! Questions: who speaks, which values a container needs, which values a person may see.
+
+use crate::{
+    secrets::{Fault, record},
+    vault::{Store, Values, Vault, VaultError},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use berth_access_core::{AccessView, StoreSecret};
+use berth_bus::QuestionSink;
+use berth_events::{
+    Authenticate, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets, SealedSecrets,
+    SecretRequest, StoredSecret, spec::SecretRef,
+};
+use berth_ids::{ClusterId, NodeId, SecretId};
+use berth_service_kit::{Clock, ServiceContext, ViewHandle, derived_id};
+use nkeys::XKey;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use zeroize::Zeroizing;
+
+/// The most values asked for at once.
+const MAX_WANTED: usize = 1_000;
+
+/// What answers are made from.
+pub(crate) struct Desk {
+    context: ServiceContext,
+    view: ViewHandle<AccessView>,
+    vault: Vault,
+    /// Seals answers; made at each start, told with each answer.
+    sealing: XKey,
+}
+
+/// Answers until shutdown.
+pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
+    let sink = |question: &str| QuestionSink {
+        service: context.service.to_owned(),
+        question: question.to_owned(),
+        shutdown: context.shutdown.clone(),
+    };
+    let (authenticate, secret, put, reveal) = (desk.clone(), desk.clone(), desk.clone(), desk);
+    let bus = &context.bus;
+    tokio::join!(
+        bus.answer(sink("authenticate"), move |_key, asked: Authenticate| {
+            let desk = authenticate.clone();
+            async move { desk.authenticate(&asked).await }
+        }),
+        bus.answer(sink("secret"), move |node, asked: SecretRequest| {
+            let desk = secret.clone();
+            async move { desk.secret(&node, &asked).await }
+        }),
+        bus.answer(sink("put_secret"), move |cluster, asked: PutSecret| {
+            let desk = put.clone();
+            async move { desk.put_secret(&cluster, &asked).await }
+        }),
+        bus.answer(sink("reveal"), move |cluster, asked: RevealSecrets| {
+            let desk = reveal.clone();
+            async move { desk.reveal(&cluster, &asked).await }
+        }),
+    );
+}
+
+impl Desk {
+    pub(crate) fn new(context: ServiceContext, view: ViewHandle<AccessView>, vault: Vault) -> Self {
+        Self {
+            context,
+            view,
+            vault,
+            sealing: XKey::new(),
+        }
+    }
+
+    async fn authenticate(&self, asked: &Authenticate) -> Result<Principal, Rejection> {
+        let look = || {
+            self.view
+                .read(|view| view.authenticate(&asked.hash, Clock::now()))
+        };
+        self.twice(look).await
+    }
+
+    async fn secret(&self, node: &str, asked: &SecretRequest) -> Result<SealedSecrets, Rejection> {
+        let node: NodeId = node.parse().map_err(|_| invalid("the subject names no node"))?;
+        check_count(&asked.wanted)?;
+        let look = || {
+            self.view.read(|view| {
+                let user = view.credential(node).filter(|row| row.revoked_at.is_none());
+                let user = user.ok_or_else(|| refused("the node has no bus user"))?;
+                view.may_have(node, asked.allocation_id, &asked.wanted)?;
+                Ok(user.sealing_key.clone())
+            })
+        };
+        let key = self.twice(look).await?;
+        let values = self.values(&asked.wanted).await?;
+        let plain = Zeroizing::new(serde_json::to_vec(&values).unwrap_or_default());
+        let sealed = XKey::from_public_key(&key)
+            .and_then(|recipient| self.sealing.seal(&plain, &recipient))
+            .map_err(|error| unavailable(&format!("could not seal for the node: {error}")))?;
+        Ok(SealedSecrets {
+            sender_key: self.sealing.public_key(),
+            sealed: STANDARD.encode(sealed),
+        })
+    }
+
+    async fn put_secret(&self, cluster: &str, asked: &PutSecret) -> Result<StoredSecret, Rejection> {
+        if cluster != asked.cluster_id.to_string() {
+            return Err(invalid("the subject names another cluster than the question"));
+        }
+        // One secret a scope: scopes are made of names, which are compared without case.
+        let scope = asked.scope.to_lowercase();
+        let secret_id: SecretId = derived_id(asked.cluster_id.as_uuid(), &format!("secret/{scope}"));
+        let store = Store {
+            secret: secret_id,
+            cluster: asked.cluster_id,
+            tenant: &asked.tenant,
+            scope: &scope,
+            values: &asked.values,
+            actor: &asked.actor,
+        };
+        let version = self.vault.put(&store).await.map_err(|error| of_vault(&error))?;
+        let wanted = StoreSecret {
+            secret_id,
+            cluster_id: asked.cluster_id,
+            scope,
+            version,
+            keys: asked.values.keys().cloned().collect(),
+        };
+        // Also for a version that was there: a crash between vault and log is healed here.
+        match record(&self.context, &asked.tenant, &asked.actor, &wanted).await {
+            Ok(()) => Ok(StoredSecret { secret_id, version }),
+            Err(Fault::Refused(rejection)) => Err(rejection),
+            Err(Fault::Away(reason)) => Err(unavailable(&reason)),
+        }
+    }
+
+    async fn reveal(&self, cluster: &str, asked: &RevealSecrets) -> Result<Values, Rejection> {
+        let cluster: ClusterId = cluster
+            .parse()
+            .map_err(|_| invalid("the subject names no cluster"))?;
+        check_count(&asked.wanted)?;
+        let look = || {
+            self.view.read(|view| {
+                asked
+                    .wanted
+                    .iter()
+                    .try_for_each(|want| view.may_see(&asked.actor, want.secret_id, cluster, Clock::now()))
+            })
+        };
+        let allowed = self.twice(look).await;
+        let secrets: BTreeSet<String> = asked.wanted.iter().map(name_of).collect();
+        tracing::info!(
+            target: "audit",
+            actor = asked.actor,
+            cluster.id = %cluster,
+            allowed = allowed.is_ok(),
+            "`{}` asked to see {secrets:?}",
+            asked.actor
+        );
+        allowed?;
+        self.values(&asked.wanted).await
+    }
+
+    /// What the view refuses is looked at again once it has everything that is committed.
+    async fn twice<T>(&self, look: impl Fn() -> Result<T, Rejection>) -> Result<T, Rejection> {
+        if let Ok(found) = look() {
+            return Ok(found);
+        }
+        let head = self.context.log().head().await;
+        let head = head.map_err(|error| unavailable(&error.to_string()))?;
+        if self.view.position() < head {
+            let caught_up = self.view.at_least(head).await;
+            caught_up.map_err(|error| unavailable(&error.to_string()))?;
+        }
+        look()
+    }
+
+    async fn values(&self, wanted: &BTreeSet<SecretRef>) -> Result<Values, Rejection> {
+        let mut versions: BTreeMap<(SecretId, u64), Values> = BTreeMap::new();
+        let mut found = Values::new();
+        for want in wanted {
+            let of = (want.secret_id, want.version);
+            if !versions.contains_key(&of) {
+                let values = self
+                    .vault
+                    .get(of.0, of.1)
+                    .await
+                    .map_err(|error| of_vault(&error))?;
+                versions.insert(of, values);
+            }
+            let value = versions.get(&of).and_then(|values| values.get(&want.key));
+            let value = value.ok_or_else(|| {
+                let message = format!("secret {} has no such value", name_of(want));
+                rejection(RejectionKind::NotFound, "access.value_unknown", &message)
+            })?;
+            found.insert(name_of(want), value.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// How answers name a value: `<secret>@<version>/<key>`.
+fn name_of(reference: &SecretRef) -> String {
+    format!("{}@{}/{}", reference.secret_id, reference.version, reference.key)
+}
+
+fn check_count(wanted: &BTreeSet<SecretRef>) -> Result<(), Rejection> {
+    if wanted.len() <= MAX_WANTED {
+        return Ok(());
+    }
+    Err(invalid(&format!(
+        "at most {MAX_WANTED} values can be asked for at once"
+    )))
+}
+
+fn of_vault(error: &VaultError) -> Rejection {
+    match error {
+        VaultError::Absent { .. } => rejection(
+            RejectionKind::NotFound,
+            "access.secret_unknown",
+            &error.to_string(),
+        ),
+        VaultError::TooLarge(_) => invalid(&error.to_string()),
+        VaultError::Closed { .. } | VaultError::MasterKey(_) | VaultError::File(_) => {
+            tracing::error!(%error, "the vault does not open");
+            unavailable(&error.to_string())
+        }
+        VaultError::Database(source) => {
+            tracing::warn!(error = %source, "the vault's database is troubled");
+            unavailable(&error.to_string())
+        }
+    }
+}
+
+fn invalid(message: &str) -> Rejection {
+    rejection(RejectionKind::Invalid, "access.question_invalid", message)
+}
+
+fn refused(message: &str) -> Rejection {
+    rejection(RejectionKind::Forbidden, "access.secret_not_assigned", message)
+}
+
+fn unavailable(message: &str) -> Rejection {
+    rejection(RejectionKind::Unavailable, "access.unavailable", message)
+}
+
+fn rejection(kind: RejectionKind, code: &str, message: &str) -> Rejection {
+    Rejection {
+        kind,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        cure: None,
+    }
+}

@@ -1,0 +1,387 @@
+//! The whole service on a real Postgres and NATS, with every user under its own rights.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a failed step fails the test"
+)]
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use berth_access_svc::{
+    AccessOptions,
+    nats_auth::{Bootstrap, SYSTEM_USER, credentials_text},
+    run,
+    vault::MasterKey,
+};
+use berth_bus::{AskError, Bus, BusOptions};
+use berth_events::{
+    AccessCommand, Authenticate, Category, ClusterCreated, ClusterEvent, CommandBody, CommandOutcome,
+    JoinGrant, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent, PlacementReason, Principal,
+    PutSecret, RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
+    spec::{ContainerSpec, EnvironmentValue, SecretRef},
+};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};
+use berth_service_kit::{Clock, new_id, telemetry};
+use berth_testlog::{TestLog, eventually, submit};
+use futures::StreamExt;
+use nkeys::{KeyPair, XKey};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+const PLANTED: &str = "planted-value-8f2c";
+
+struct World {
+    log: TestLog,
+    gateway: Bus,
+    cluster: ClusterId,
+    folder: tempfile::TempDir,
+}
+
+fn hash(secret: &str) -> String {
+    Sha256::digest(secret)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+impl World {
+    async fn start() -> Self {
+        telemetry::init(&telemetry::TelemetryOptions::default()).ok();
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        let bootstrap = Bootstrap::create_or_load(&keys, Clock::now()).unwrap();
+        let log = TestLog::start_with(bootstrap.nats_config(), Some(keys))
+            .await
+            .unwrap();
+        let options = AccessOptions {
+            master_key: MasterKey::create_or_load(&folder.path().join("master.key")).unwrap(),
+            signer: bootstrap.signer().unwrap(),
+            system: Some(BusOptions {
+                url: log.services().nats_url(),
+                user: SYSTEM_USER.into(),
+                credentials: Some(bootstrap.credentials(SYSTEM_USER)),
+                ca: None,
+            }),
+        };
+        tokio::spawn(run(log.context("access").await.unwrap(), options));
+        let cluster: ClusterId = new_id();
+        log.record(
+            StreamName::new(Category::Cluster, cluster),
+            ClusterEvent::Created(ClusterCreated {
+                cluster_id: cluster,
+                name: Name::parse("shop").unwrap(),
+                region: "eu-1".into(),
+                zones: BTreeSet::new(),
+                policy: Default::default(),
+                strategy: Default::default(),
+            }),
+        )
+        .await
+        .unwrap();
+        Self {
+            gateway: log.bus("gateway").await.unwrap(),
+            log,
+            cluster,
+            folder,
+        }
+    }
+
+    async fn run(&self, command: AccessCommand) -> CommandOutcome {
+        submit(&self.gateway, CommandBody::Access(command), None)
+            .await
+            .unwrap()
+    }
+
+    async fn accepted(&self, command: AccessCommand) -> serde_json::Value {
+        match self.run(command).await {
+            CommandOutcome::Accepted { result, .. } => result,
+            CommandOutcome::Rejected(rejection) => panic!("{rejection:?}"),
+        }
+    }
+
+    async fn mint(&self, grant: TokenGrant, secret: &str) -> TokenId {
+        let token_id: TokenId = new_id();
+        self.accepted(AccessCommand::MintToken {
+            token_id,
+            grant,
+            hash: hash(secret),
+            label: String::new(),
+            expires_at: None,
+        })
+        .await;
+        token_id
+    }
+
+    /// A server joins: redeems a token and connects as its own user.
+    async fn join(&self, token: TokenId, secret: &str) -> Agent {
+        let (node, user, sealing) = (new_id::<NodeId>(), KeyPair::new_user(), XKey::new());
+        let result = self
+            .accepted(AccessCommand::RedeemJoin {
+                token_id: token,
+                hash: hash(secret),
+                node_id: node,
+                user_key: user.public_key(),
+                sealing_key: sealing.public_key(),
+            })
+            .await;
+        let grant: JoinGrant = serde_json::from_value(result).unwrap();
+        assert_eq!((grant.cluster_id, grant.tenant.as_str()), (self.cluster, "main"));
+        let credentials = self.folder.path().join(format!("{node}.creds"));
+        std::fs::write(
+            &credentials,
+            credentials_text(&grant.user_jwt, &user.seed().unwrap()),
+        )
+        .unwrap();
+        let bus = Bus::connect(&BusOptions {
+            url: self.log.services().nats_url(),
+            user: node.to_string(),
+            credentials: Some(credentials),
+            ca: None,
+        })
+        .await
+        .unwrap();
+        Agent { node, sealing, bus }
+    }
+
+    async fn put(&self, value: &str) -> StoredSecret {
+        let asked = PutSecret {
+            cluster_id: self.cluster,
+            tenant: "main".into(),
+            scope: "shop/web".into(),
+            values: BTreeMap::from([("PASSWORD".to_owned(), value.to_owned())]),
+            actor: "test".into(),
+        };
+        let cluster = self.cluster.to_string();
+        eventually("the vault answers", || async {
+            self.gateway
+                .ask("access", "put_secret", &cluster, &asked)
+                .await
+                .ok()
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn place(&self, node: NodeId, secret: &SecretRef) -> AllocationId {
+        let allocation_id: AllocationId = new_id();
+        let spec = ContainerSpec {
+            environment: BTreeMap::from([("PASSWORD".into(), EnvironmentValue::Secret(secret.clone()))]),
+            ..ContainerSpec::default()
+        };
+        let decided = PlacementDecided {
+            cluster_id: self.cluster,
+            node_id: node,
+            previous: 0,
+            place: vec![Placed {
+                allocation_id,
+                application_id: ApplicationId::from_u128(1),
+                release_id: ReleaseId::from_u128(1),
+                service: "web".into(),
+                slot: 1,
+                spec_hash: "h".into(),
+                restart: Default::default(),
+                why: PlacementReason::default(),
+            }],
+            stop: vec![],
+            containers: BTreeMap::from([("h".into(), spec)]),
+            projects: BTreeMap::new(),
+            drop_volumes: BTreeSet::new(),
+        };
+        let stream = StreamName::new(Category::Placement, self.cluster);
+        self.log
+            .record(stream, PlacementEvent::Decided(decided))
+            .await
+            .unwrap();
+        allocation_id
+    }
+}
+
+struct Agent {
+    node: NodeId,
+    sealing: XKey,
+    bus: Bus,
+}
+
+impl Agent {
+    async fn secret(&self, of: NodeId, asked: &SecretRequest) -> Result<SealedSecrets, AskError> {
+        self.bus.ask("access", "secret", &of.to_string(), asked).await
+    }
+
+    fn open(&self, sealed: &SealedSecrets) -> BTreeMap<String, String> {
+        let sender = XKey::from_public_key(&sealed.sender_key).unwrap();
+        let plain = self
+            .sealing
+            .open(&STANDARD.decode(&sealed.sealed).unwrap(), &sender)
+            .unwrap();
+        serde_json::from_slice(&plain).unwrap()
+    }
+}
+
+fn join_grant(cluster_id: ClusterId) -> TokenGrant {
+    TokenGrant::Join {
+        cluster_id,
+        max_uses: 5,
+    }
+}
+
+fn api(scope: Scope) -> TokenGrant {
+    TokenGrant::Api {
+        scopes: BTreeSet::from([scope]),
+        clusters: BTreeSet::new(),
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_minted_and_tell_who_speaks() {
+    let world = World::start().await;
+    let root: TokenId = new_id();
+    let bootstrap = |token_id| AccessCommand::Bootstrap {
+        account_id: new_id(),
+        token_id,
+        hash: hash("root"),
+    };
+    world.accepted(bootstrap(root)).await;
+    assert!(matches!(
+        world.run(bootstrap(new_id())).await,
+        CommandOutcome::Rejected(_)
+    ));
+    let ask = async |secret: &str| -> Result<Principal, AskError> {
+        let question = Authenticate { hash: hash(secret) };
+        world.gateway.ask("access", "authenticate", "-", &question).await
+    };
+    assert_eq!(ask("root").await.unwrap().actor, format!("token:{root}"));
+    let token_id = world.mint(api(Scope::Read), "reader").await;
+    assert_eq!(ask("reader").await.unwrap().scopes, BTreeSet::from([Scope::Read]));
+    world.accepted(AccessCommand::RevokeToken { token_id }).await;
+    let refused = ask("reader").await.unwrap_err();
+    assert!(matches!(refused, AskError::Refused(rejection) if rejection.code == "access.token_revoked"));
+}
+
+#[tokio::test]
+async fn secrets_are_kept_sealed_and_given_only_to_the_node_that_needs_them() {
+    let world = World::start().await;
+    let token = world.mint(join_grant(world.cluster), "join").await;
+    let (agent, other) = (world.join(token, "join").await, world.join(token, "join").await);
+
+    let stored = world.put(PLANTED).await;
+    assert_eq!(
+        world.put(PLANTED).await,
+        stored,
+        "the same values are the same version"
+    );
+    let newer = world.put("another").await;
+    assert_eq!(
+        (newer.secret_id, newer.version),
+        (stored.secret_id, stored.version + 1)
+    );
+
+    let wanted = SecretRef {
+        secret_id: stored.secret_id,
+        version: stored.version,
+        key: "PASSWORD".into(),
+    };
+    let mut asked = SecretRequest {
+        allocation_id: new_id(),
+        wanted: BTreeSet::from([wanted.clone()]),
+    };
+    agent.secret(agent.node, &asked).await.unwrap_err();
+    asked.allocation_id = world.place(agent.node, &wanted).await;
+    let sealed = agent.secret(agent.node, &asked).await.unwrap();
+    let name = format!("{}@{}/PASSWORD", stored.secret_id, stored.version);
+    assert_eq!(
+        agent.open(&sealed),
+        BTreeMap::from([(name.clone(), PLANTED.to_owned())])
+    );
+    let foreign = other.secret(other.node, &asked).await.unwrap_err();
+    assert!(matches!(foreign, AskError::Refused(_)), "{foreign}");
+    let forged = other.secret(agent.node, &asked).await.unwrap_err();
+    assert!(matches!(forged, AskError::Silent { .. }), "{forged}");
+
+    let reveal = async |token: TokenId| -> Result<BTreeMap<String, String>, AskError> {
+        let question = RevealSecrets {
+            wanted: BTreeSet::from([wanted.clone()]),
+            actor: format!("token:{token}"),
+        };
+        let cluster = world.cluster.to_string();
+        world.gateway.ask("access", "reveal", &cluster, &question).await
+    };
+    let (deployer, reader) = (
+        world.mint(api(Scope::Deploy), "d").await,
+        world.mint(api(Scope::Read), "r").await,
+    );
+    assert_eq!(reveal(deployer).await.unwrap()[&name], PLANTED);
+    reveal(reader).await.unwrap_err();
+
+    let admin = world.log.admin().await.unwrap();
+    for table in [
+        "es.event",
+        "es.command",
+        "vault.version",
+        "vault.data_key",
+        "svc_access.row",
+    ] {
+        let hexadecimal: String = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let sql = format!("select count(*) from {table} t where t::text like $1 or t::text like $2");
+        let found: (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(format!("%{PLANTED}%"))
+            .bind(format!("%{hexadecimal}%"))
+            .fetch_one(&admin)
+            .await
+            .unwrap();
+        assert_eq!(found.0, 0, "{table} holds the value");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
+    let world = World::start().await;
+    let token = world.mint(join_grant(world.cluster), "join").await;
+    let (agent, other) = (world.join(token, "join").await, world.join(token, "join").await);
+    let monitor = world.log.bus("monitor").await.unwrap();
+    let mut beats = monitor.client().subscribe("hb.*").await.unwrap();
+    monitor.client().flush().await.unwrap();
+    for node in [agent.node, other.node] {
+        other.bus.tell(format!("hb.{node}"), &"beat").await.unwrap();
+    }
+    other.bus.client().flush().await.unwrap();
+    let heard = next_subject(&mut beats)
+        .await
+        .expect("the own heartbeat is heard");
+    assert_eq!(heard, format!("hb.{}", other.node));
+    assert_eq!(
+        next_subject(&mut beats).await,
+        None,
+        "another node's heartbeat is refused"
+    );
+
+    let stream = StreamName::new(Category::Node, agent.node);
+    world
+        .log
+        .record(stream, NodeEvent::Removed(NodeRemoved { forced: false }))
+        .await
+        .unwrap();
+    eventually("the removed node's user is refused", || async {
+        let _ = agent.bus.client().flush().await;
+        let _ = agent.bus.tell(format!("hb.{}", agent.node), &"beat").await;
+        let state = agent.bus.client().connection_state();
+        (state != berth_bus::async_nats::connection::State::Connected).then_some(())
+    })
+    .await
+    .unwrap();
+    other
+        .bus
+        .tell(format!("hb.{}", other.node), &"beat")
+        .await
+        .unwrap();
+}
+
+/// The subject of the next message, or `None` if none comes for a while.
+async fn next_subject(beats: &mut berth_bus::async_nats::Subscriber) -> Option<String> {
+    let message = tokio::time::timeout(Duration::from_millis(700), beats.next())
+        .await
+        .ok()??;
+    Some(message.subject.to_string())
+}
