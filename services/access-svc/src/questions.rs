@@ -15,7 +15,7 @@ use berth_ids::{ClusterId, NodeId, SecretId};
 use berth_service_kit::{Clock, ServiceContext, ViewHandle, derived_id};
 use nkeys::XKey;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 use zeroize::Zeroizing;
@@ -179,15 +179,14 @@ impl Desk {
         let mut found = Values::new();
         for want in wanted {
             let of = (want.secret_id, want.version);
-            if !versions.contains_key(&of) {
-                let values = self
-                    .vault
-                    .get(of.0, of.1)
-                    .await
-                    .map_err(|error| of_vault(&error))?;
-                versions.insert(of, values);
-            }
-            let value = versions.get(&of).and_then(|values| values.get(&want.key));
+            let values = match versions.entry(of) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(fresh) => {
+                    let loaded = self.vault.get(of.0, of.1).await;
+                    fresh.insert(loaded.map_err(|error| of_vault(&error))?)
+                }
+            };
+            let value = values.get(&want.key);
             let value = value.ok_or_else(|| {
                 let message = format!("secret {} has no such value", name_of(want));
                 rejection(RejectionKind::NotFound, "access.value_unknown", &message)

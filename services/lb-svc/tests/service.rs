@@ -89,7 +89,7 @@ async fn a_set_is_published_when_it_changes_and_again_after_a_restart() {
         .ask("lb", "endpoints", &cluster.to_string(), &())
         .await
         .unwrap();
-    assert_eq!(sets, [published.clone()]);
+    assert_eq!(sets.as_slice(), std::slice::from_ref(&published));
 
     first.cancel();
     running.await.unwrap().unwrap();

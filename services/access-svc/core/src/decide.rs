@@ -2,7 +2,7 @@
 
 use crate::{credential, credential_of, token, token_of};
 use berth_events::{
-    AccessCommand, AccountCreated, AccountEvent, Category, ClusterEvent, CredentialIssued, Event, JoinGrant,
+    AccessCommand, AccountCreated, AccountEvent, Category, ClusterEvent, CredentialIssued, Event,
     NameClaimed, NameEvent, Rejection, Scope, StreamName, TokenGrant, TokenMinted,
 };
 use berth_eventsourcing::{Decision, Streams, Undecided};
@@ -214,17 +214,6 @@ fn redeem(join: &Join<'_>, context: Context<'_>, streams: &Streams) -> Result<De
         .with(stream, loaded.version, issued)
         .guarded(cluster, cluster_version)
         .answering(json!({ "cluster_id": cluster_id, "tenant": tenant })))
-}
-
-/// The answer to a redeemed join token, once the shell has signed the bus user.
-pub fn join_grant(decision: &Decision, user_jwt: String) -> Option<JoinGrant> {
-    let cluster_id = decision.result.get("cluster_id")?.as_str()?.parse().ok()?;
-    let tenant = decision.result.get("tenant")?.as_str()?.to_owned();
-    Some(JoinGrant {
-        cluster_id,
-        tenant,
-        user_jwt,
-    })
 }
 
 /// The cluster is there and is not being deleted; its stream and version, to be guarded.

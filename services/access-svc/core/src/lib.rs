@@ -15,8 +15,7 @@ mod view;
 pub use claims::{AccountClaims, Unsigned, UserClaims, account_claims, operator_claims, user_claims};
 pub use credential::{Credential, credential_of};
 pub use decide::{
-    Context, account_stream, bootstrap_claim, credential_stream, decide, join_grant, secret_stream,
-    token_stream,
+    Context, account_stream, bootstrap_claim, credential_stream, decide, secret_stream, token_stream,
 };
 pub use permissions::{Permissions, SERVICES, agent_inbox, agent_permissions, service_permissions};
 pub use rows::{AllocationRow, CredentialRow, SecretRow, TokenRow};

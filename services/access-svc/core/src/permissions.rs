@@ -120,13 +120,13 @@ fn follow_log() -> Vec<String> {
     named.chain(["$JS.API.CONSUMER.CREATE.EVT".to_owned()]).collect()
 }
 
-/// Taking messages of a work-queue by a durable consumer that is named like the service.
-fn take_from(stream: &str, service: &str, filter: &str) -> Vec<String> {
+/// Taking messages of a work-queue by a durable consumer.
+fn take_from(stream: &str, durable: &str, filter: &str) -> Vec<String> {
     vec![
-        format!("$JS.API.CONSUMER.CREATE.{stream}.{service}.{filter}"),
-        format!("$JS.API.CONSUMER.INFO.{stream}.{service}"),
-        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{service}"),
-        format!("$JS.ACK.{stream}.{service}.>"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.{durable}.{filter}"),
+        format!("$JS.API.CONSUMER.INFO.{stream}.{durable}"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"),
+        format!("$JS.ACK.{stream}.{durable}.>"),
     ]
 }
 
@@ -173,7 +173,7 @@ fn cluster(permissions: Permissions) -> Permissions {
 
 fn scheduler(permissions: Permissions) -> Permissions {
     permissions
-        .may_publish(take_from("RPT", "scheduler", "rpt.alloc.*"))
+        .may_publish(take_from("RPT", "scheduler-alloc", "rpt.alloc.*"))
         .may_publish(["cmd.cluster.settle_drain.*", "ctl.*.recorded"])
 }
 
