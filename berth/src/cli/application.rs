@@ -240,8 +240,8 @@ pub struct Events {
     /// From the event after this position
     #[arg(long, value_name = "N", conflicts_with = "since")]
     pub after: Option<u64>,
-    /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "follow")]
+    /// The newest so many, at most 500; with --since or --after: all
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
 }
 

@@ -16,7 +16,9 @@ pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand};
 pub use parse::{age, duration};
-pub use server::{AgentCommand, ConfigCommand, ServerArgs, SettingArgs};
+pub use server::{
+    AgentCommand, AgentJoin, AgentPlace, AgentRun, AgentTelemetry, ConfigCommand, ServerArgs, SettingArgs,
+};
 pub use token::{CreateToken, TokenCommand};
 
 use crate::{exit::EXIT_CODES, output::Format};

@@ -101,14 +101,9 @@ pub struct AgentPlace {
         env = "BERTH_AGENT_DATA"
     )]
     pub data: PathBuf,
-    /// Address of the engine
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "unix:///var/run/docker.sock",
-        env = "DOCKER_HOST"
-    )]
-    pub docker_host: String,
+    /// Address of the engine [default: that of the join, else unix:///var/run/docker.sock]
+    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
+    pub docker_host: Option<String>,
 }
 
 /// `berth agent join`.

@@ -7,4 +7,4 @@ mod stream;
 
 pub use context::{Profile, Resolved, resolve, store, write_client_toml};
 pub use http::{Client, encode, query};
-pub use problem::diagnostic;
+pub use problem::{diagnostic, failure};

@@ -7,7 +7,7 @@ use crate::{
     exit::{Exit, Outcome},
     output::{Tone, paint},
 };
-use berth_api::Event;
+use berth_api::{Event, Page};
 use std::time::Duration;
 
 /// Wait before a broken stream is opened again.
@@ -20,22 +20,17 @@ const SUMMARY_CHARS: usize = 160;
 /// # Errors
 /// What the platform answered.
 pub async fn run(session: &Session, args: Args) -> Outcome {
-    let path = path(session, &args).await?;
+    let path = path(session, &args);
     if args.follow {
-        return follow(session, &path, args.after).await;
+        return follow(session, &path).await;
     }
-    let limit = args.limit.clamp(1, berth_api::MAX_PAGE_ITEMS).to_string();
-    let order = if args.since.is_none() && args.after.is_none() {
-        "desc"
+    let events: Vec<Event> = if args.since.is_some() || args.after.is_some() {
+        session.client.list(&path).await?
     } else {
-        ""
+        let last = args.limit.clamp(1, berth_api::MAX_PAGE_ITEMS).to_string();
+        let page: Page<Event> = session.client.get(&query(&path, &[("last", &last)])).await?;
+        page.items
     };
-    let page: berth_api::Page<Event> = session
-        .client
-        .get(&query(&path, &[("limit", &limit), ("order", order)]))
-        .await?;
-    let mut events = page.items;
-    events.sort_by_key(|event| event.0.position);
     if session.printer.for_people() {
         return events
             .iter()
@@ -44,23 +39,24 @@ pub async fn run(session: &Session, args: Args) -> Outcome {
     session.printer.print(&events, |_| String::new())
 }
 
-async fn path(session: &Session, args: &Args) -> Outcome<String> {
-    let since = args.since.map(|since| since.to_string()).unwrap_or_default();
-    let after = args.after.map(|after| after.to_string()).unwrap_or_default();
+fn path(session: &Session, args: &Args) -> String {
+    let moment = args.since.map(|since| since.to_string());
+    let since = moment
+        .or_else(|| args.after.map(|after| after.to_string()))
+        .unwrap_or_default();
     let types = args.types.join(",");
     let parameters = [
         ("application", args.app.as_deref().unwrap_or_default()),
         ("node", args.node.as_deref().unwrap_or_default()),
         ("type", types.as_str()),
         ("since", since.as_str()),
-        ("after", after.as_str()),
     ];
-    Ok(query(&session.in_cluster("/v1/events"), &parameters))
+    query(&session.in_cluster("/v1/events"), &parameters)
 }
 
 /// Prints what comes until the reader ends it; a broken stream goes on where it broke.
-async fn follow(session: &Session, path: &str, after: Option<u64>) -> Outcome {
-    let mut last = after.map(|after| after.to_string());
+async fn follow(session: &Session, path: &str) -> Outcome {
+    let mut last: Option<String> = None;
     loop {
         let mut stream = match session.client.sse(path, last.as_deref()).await {
             Ok(stream) => stream,

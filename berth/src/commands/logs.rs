@@ -3,7 +3,7 @@
 use super::{Session, application::containers};
 use crate::{
     cli::Logs as Args,
-    client::query,
+    client::{encode, query},
     exit::{Exit, Failure, Outcome},
     output::{Format, Printer, Tone, paint},
 };
@@ -35,7 +35,7 @@ pub async fn run(session: &Session, args: Args) -> Outcome {
     let (send, mut lines) = mpsc::channel::<(String, LogLine)>(HELD_LINES);
     let mut tasks = tokio::task::JoinSet::new();
     for (id, name) in targets {
-        let path = path(session, &id, &args);
+        let path = path(&id, &args);
         let (client, send) = (session.client.clone(), send.clone());
         tasks.spawn(async move {
             let mut stream = client.lines(&path).await?;
@@ -71,7 +71,7 @@ pub async fn run(session: &Session, args: Args) -> Outcome {
     broken.map_or(Ok(()), Err)
 }
 
-fn path(session: &Session, id: &str, args: &Args) -> String {
+fn path(id: &str, args: &Args) -> String {
     let flag = |set: bool| if set { "true" } else { "" };
     let tail = args.tail.map(|tail| tail.to_string()).unwrap_or_default();
     let since = args.since.map(|since| since.to_string()).unwrap_or_default();
@@ -81,7 +81,7 @@ fn path(session: &Session, id: &str, args: &Args) -> String {
         ("since", since.as_str()),
         ("timestamps", flag(args.timestamps)),
     ];
-    query(&session.path("containers", id, "/logs"), &parameters)
+    query(&format!("/v1/containers/{}/logs", encode(id)), &parameters)
 }
 
 /// Ids and names of the containers that a word names: a container, `APP/SERVICE`, or an application.

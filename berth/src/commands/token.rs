@@ -4,10 +4,10 @@ use super::Session;
 use crate::{
     cli::{CreateToken, TokenCommand},
     client::encode,
-    exit::Outcome,
+    exit::{Exit, Outcome},
     output::{Table, Tone, cell, print_text, toned, word},
 };
-use berth_api::{MintApiToken, MintJoinToken, MintedToken, Token, TokenKind, TokenState, Written};
+use berth_api::{Cluster, MintApiToken, MintJoinToken, MintedToken, Token, TokenKind, TokenState, Written};
 use std::time::Duration;
 
 /// How long a join token is good unless `--ttl` says otherwise.
@@ -21,18 +21,45 @@ pub async fn run(session: &Session, command: TokenCommand) -> Outcome {
     match command {
         TokenCommand::Create(args) => create(session, args).await,
         TokenCommand::Ls => {
-            let tokens: Vec<Token> = session.client.list("/v1/tokens").await?;
+            let tokens = all(session).await?;
             session.printer.print(&tokens, table)
         }
         TokenCommand::Revoke { id } => {
-            let written: Written = session
-                .client
-                .delete(&format!("/v1/tokens/{}", encode(&id)))
-                .await?;
+            let written = revoke(session, &id).await?;
             session
                 .printer
                 .done(&written, &format!("token {id} opens nothing any more"))
         }
+    }
+}
+
+/// API tokens, and the join tokens of each cluster (of the one to work in, if one was named).
+async fn all(session: &Session) -> Outcome<Vec<Token>> {
+    let mut tokens: Vec<Token> = session.client.list("/v1/tokens").await?;
+    let clusters: Vec<String> = match &session.client.cluster {
+        Some(name) => vec![name.clone()],
+        None => {
+            let clusters: Vec<Cluster> = session.client.list("/v1/clusters").await?;
+            clusters.iter().map(|cluster| cluster.id.to_string()).collect()
+        }
+    };
+    for cluster in clusters {
+        let path = format!("/v1/clusters/{}/join-tokens", encode(&cluster));
+        tokens.extend(session.client.list::<Token>(&path).await?);
+    }
+    Ok(tokens)
+}
+
+/// Revokes an API token, or else a join token.
+async fn revoke(session: &Session, id: &str) -> Outcome<Written> {
+    match session.client.delete(&format!("/v1/tokens/{}", encode(id))).await {
+        Err(failure) if failure.exit == Exit::NotFound => {
+            session
+                .client
+                .delete(&format!("/v1/join-tokens/{}", encode(id)))
+                .await
+        }
+        other => other,
     }
 }
 
