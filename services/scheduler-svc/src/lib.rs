@@ -30,7 +30,7 @@ pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
     let tasks = TaskTracker::new();
     let rules = Arc::new(commands::Rules::new(context.log(), view.clone()));
     tasks.spawn(berth_service_kit::serve_decisions(context.clone(), rules));
-    tasks.spawn(reports::serve(context.clone()));
+    tasks.spawn(reports::serve(context.clone(), view.clone()));
     questions::serve(&tasks, &context, &view);
     let planner = planner::Planner::new(context.clone(), view.clone());
     tasks.spawn(berth_reconcile::drive(

@@ -4,8 +4,11 @@ use berth_bus::{Delivered, Handled, subject};
 use berth_events::{AllocationEvent, AllocationReport, Category, Event, Meta, StreamName};
 use berth_eventsourcing::{Aggregate, AppendError, Expected};
 use berth_ids::NodeId;
-use berth_scheduler_core::allocation::{AllocationAggregate, NodeAllocations, take};
-use berth_service_kit::{LogError, ServiceContext, append_events, new_id, telemetry};
+use berth_scheduler_core::{
+    allocation::{AllocationAggregate, NodeAllocations, take},
+    view::SchedulerView,
+};
+use berth_service_kit::{LogError, ServiceContext, ViewHandle, append_events, new_id, telemetry};
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
@@ -21,6 +24,7 @@ type Remembered = Arc<Mutex<Option<NodeAllocations>>>;
 
 struct Reports {
     context: ServiceContext,
+    view: ViewHandle<SchedulerView>,
     nodes: std::sync::Mutex<HashMap<NodeId, Remembered>>,
 }
 
@@ -35,10 +39,11 @@ enum ReportError {
 }
 
 /// Takes reports off the queue until shutdown.
-pub(crate) async fn serve(context: ServiceContext) {
+pub(crate) async fn serve(context: ServiceContext, view: ViewHandle<SchedulerView>) {
     let (bus, shutdown) = (context.bus.clone(), context.shutdown.clone());
     let reports = Arc::new(Reports {
         context,
+        view,
         nodes: std::sync::Mutex::new(HashMap::new()),
     });
     let handler = Arc::new(move |delivered: Delivered| {
@@ -82,7 +87,9 @@ impl Reports {
                 None => self.load(report.node_id).await?,
             };
             let version = known.version;
-            let taken = take(&known, report);
+            // A view that is behind knows fewer orders to stop: the next digest makes up for it.
+            let stopping = self.view.read(|view| view.stopping_on(report.node_id));
+            let taken = take(&known, report, &stopping);
             if !taken.events.is_empty() {
                 match self.append(report, version, taken.events).await {
                     Ok(()) => {}

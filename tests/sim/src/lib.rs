@@ -10,11 +10,14 @@ mod chaos;
 mod check;
 mod engine;
 mod rng;
+mod script;
 mod services;
 mod show;
 mod sim;
+mod size;
 
 pub use bus::{Faults, Message};
 pub use chaos::{history, rest};
 pub use check::{Fault, at_rest, safe};
+pub use script::{ScriptError, run_script};
 pub use sim::Sim;

@@ -36,6 +36,8 @@ pub(crate) struct Services {
     ids: u128,
     /// When the plan changes by itself.
     pub(crate) wake_at: Option<Timestamp>,
+    /// Position that the last plan rested on.
+    planned: u64,
 }
 
 impl Services {
@@ -49,6 +51,7 @@ impl Services {
             taken: BTreeMap::new(),
             ids: 1 << 32,
             wake_at: None,
+            planned: 0,
         }
     }
 
@@ -229,8 +232,15 @@ impl Services {
 
     /// Plans until nothing is to be recorded; drains that have ended.
     pub(crate) fn plan(&mut self, cluster: ClusterId, now: Timestamp) -> Vec<(NodeId, u32, u64)> {
+        let due = self.wake_at.is_some_and(|at| at <= now);
+        if self.planned == self.log.head() && !due {
+            return vec![];
+        }
         for _ in 0..MAX_PLANS {
-            let plan = self.plan_from(&self.scheduler.clone(), cluster, now);
+            self.planned = self.log.head();
+            let view = std::mem::take(&mut self.scheduler);
+            let plan = self.plan_from(&view, cluster, now);
+            self.scheduler = view;
             self.wake_at = plan.wake_at;
             if plan.is_empty() {
                 return plan.drains().collect();

@@ -1,0 +1,312 @@
+//! Scenarios as text: one order a line; the answer is what the log says after it.
+//!
+//! ```text
+//! node n1 cpu=4 memory=8GiB zone=a label.disk=ssd
+//! service db image=ok:db volume=data check
+//! service web image=ok:1 replicas=3 memory=1GiB port=80 after=db
+//! deploy shop
+//! wait 10s
+//! show
+//! ```
+//!
+//! Images: `ok`, `crash` (ends with 1 soon after each start), `job` (ends with 0), `flaky`, `missing`.
+
+use crate::{
+    chaos::port,
+    check,
+    sim::{CLUSTER, Sim, name},
+    size,
+};
+use berth_events::{
+    ClusterCommand, CommandOutcome, NodeFacts, ReleaseSource, SchedulerCommand,
+    spec::{
+        ApplicationSpec, Constraint, ContainerSpec, DependencyCondition, HealthcheckSpec, MountSource,
+        MountSpec, Operator, ReschedulePolicy, RestartCondition, ServiceMode, ServiceSpec,
+    },
+};
+use berth_ids::{ApplicationId, ReleaseId};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A line that is no order, or an order that could not be.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ScriptError {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is the matter.
+    pub what: String,
+}
+
+/// Runs a scenario; the text that tells what happened.
+///
+/// # Errors
+/// [`ScriptError`] names the line.
+pub fn run_script(text: &str) -> Result<String, ScriptError> {
+    let mut script = Script {
+        sim: Sim::new(1),
+        told: 0,
+        services: BTreeMap::new(),
+    };
+    script.told = script.sim.story().len();
+    let mut out = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let order = line.split('#').next().unwrap_or_default().trim();
+        if order.is_empty() {
+            continue;
+        }
+        let answer = script.order(order).map_err(|what| ScriptError {
+            line: number + 1,
+            what,
+        })?;
+        out.push_str(&format!("> {order}\n"));
+        for line in answer {
+            out.push_str(&format!("  {line}\n"));
+        }
+    }
+    Ok(out)
+}
+
+struct Script {
+    sim: Sim,
+    /// Lines of the story told so far.
+    told: usize,
+    /// Services of the next deploy.
+    services: BTreeMap<String, ServiceSpec>,
+}
+
+impl Script {
+    fn order(&mut self, order: &str) -> Result<Vec<String>, String> {
+        let words: Vec<&str> = order.split_whitespace().collect();
+        match words.as_slice() {
+            ["node", node, rest @ ..] => self.node(node, rest)?,
+            ["service", service, rest @ ..] => {
+                let spec = service_spec(rest)?;
+                self.services.insert((*service).to_owned(), spec);
+            }
+            ["deploy", application] => self.deploy(application)?,
+            ["scale", application, service, count] => self.scale(application, service, count)?,
+            ["abandon", application, service] => {
+                let application_id = self.application(application)?;
+                self.ask(SchedulerCommand::AbandonVolume {
+                    application_id,
+                    service: (*service).to_owned(),
+                    slots: Default::default(),
+                })?;
+            }
+            ["remove", application, rest @ ..] => {
+                let application_id = self.application(application)?;
+                let volumes = rest.contains(&"volumes");
+                self.ask(SchedulerCommand::Remove {
+                    application_id,
+                    volumes,
+                })?;
+            }
+            ["power", node, state @ ("on" | "off")] => {
+                let node = self.node_id(node)?;
+                self.sim.power(node, *state == "on");
+            }
+            ["link", node, state @ ("on" | "off")] => {
+                let node = self.node_id(node)?;
+                self.sim.link(node, *state == "on");
+            }
+            ["drain", node, time, rest @ ..] => self.drain(node, time, rest.contains(&"force"))?,
+            ["uncordon", node] => {
+                let node_id = self.node_id(node)?;
+                self.ask_cluster(ClusterCommand::UncordonNode { node_id })?;
+            }
+            ["wait", time] => {
+                let millis = size::millis(time).ok_or("a time is `500ms`, `30s` or `5m`")?;
+                let time = Duration::from_millis(millis);
+                self.sim.run(time).map_err(|fault| fault.to_string())?;
+            }
+            ["show"] => return Ok(self.sim.table()),
+            ["rest"] => {
+                check::at_rest(&self.sim).map_err(|fault| fault.to_string())?;
+                return Ok(vec!["engines run what the log says, and nothing else".to_owned()]);
+            }
+            _ => return Err(format!("`{order}` is no order")),
+        }
+        self.sim.plan();
+        self.sim.publish();
+        Ok(self.news())
+    }
+
+    /// What the log says since the last answer.
+    fn news(&mut self) -> Vec<String> {
+        let story = self.sim.story();
+        let news = story[self.told..]
+            .iter()
+            .map(|line| line[5..].trim_start().to_owned());
+        let news = news.collect();
+        self.told = story.len();
+        news
+    }
+
+    fn node(&mut self, node: &str, options: &[&str]) -> Result<(), String> {
+        let mut facts = NodeFacts {
+            hostname: node.to_owned(),
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            cpu_millis: 4_000,
+            memory_bytes: 8 << 30,
+            ..NodeFacts::default()
+        };
+        let (mut zone, mut labels) = ("default".to_owned(), BTreeMap::new());
+        for option in options {
+            match option.split_once('=') {
+                Some(("cpu", value)) => {
+                    facts.cpu_millis = 1_000 * value.parse::<u64>().map_err(|error| error.to_string())?;
+                }
+                Some(("memory", value)) => facts.memory_bytes = amount(value)?,
+                Some(("zone", value)) => zone = value.to_owned(),
+                Some((key, value)) if key.starts_with("label.") => {
+                    labels.insert(key[6..].to_owned(), value.to_owned());
+                }
+                _ => return Err(format!("`{option}` says nothing of a node")),
+            }
+        }
+        accepted(self.sim.join(node, &zone, labels, facts))
+    }
+
+    fn deploy(&mut self, application: &str) -> Result<(), String> {
+        let services = std::mem::take(&mut self.services);
+        let volumes = services
+            .values()
+            .flat_map(|service| service.container.named_volumes())
+            .map(|volume| (volume.to_owned(), Default::default()))
+            .collect();
+        let (application_id, release_id) = (self.sim.services.id(), self.sim.services.id());
+        self.ask(SchedulerCommand::Deploy {
+            cluster_id: CLUSTER,
+            name: name(application),
+            application_id: ApplicationId::from_u128(application_id),
+            release_id: ReleaseId::from_u128(release_id),
+            spec: Box::new(ApplicationSpec {
+                services,
+                volumes,
+                networks: BTreeMap::new(),
+            }),
+            source: ReleaseSource::Image {
+                image: "scenario".to_owned(),
+            },
+            warnings: vec![],
+            must_exist: None,
+            expected_version: None,
+        })
+    }
+
+    fn scale(&mut self, application: &str, service: &str, count: &str) -> Result<(), String> {
+        let application_id = self.application(application)?;
+        let replicas = count.parse().map_err(|_| format!("`{count}` is no number"))?;
+        self.ask(SchedulerCommand::Scale {
+            application_id,
+            service: service.to_owned(),
+            replicas,
+            expected_version: None,
+        })
+    }
+
+    fn drain(&mut self, node: &str, time: &str, force: bool) -> Result<(), String> {
+        let node_id = self.node_id(node)?;
+        let millis = size::millis(time).ok_or("a time is `500ms`, `30s` or `5m`")?;
+        let deadline_at = self.sim.now.plus(Duration::from_millis(millis));
+        self.ask_cluster(ClusterCommand::DrainNode {
+            node_id,
+            deadline_at,
+            force,
+        })
+    }
+
+    fn ask(&mut self, command: SchedulerCommand) -> Result<(), String> {
+        accepted(self.sim.scheduler(command))
+    }
+
+    fn ask_cluster(&mut self, command: ClusterCommand) -> Result<(), String> {
+        accepted(self.sim.cluster(command))
+    }
+
+    fn node_id(&self, name: &str) -> Result<berth_ids::NodeId, String> {
+        self.sim
+            .node_named(name)
+            .ok_or_else(|| format!("there is no node `{name}`"))
+    }
+
+    fn application(&self, application: &str) -> Result<ApplicationId, String> {
+        self.sim
+            .services
+            .scheduler
+            .application_named(CLUSTER, &name(application))
+            .map(|row| row.application_id)
+            .ok_or_else(|| format!("there is no application `{application}`"))
+    }
+}
+
+fn accepted(outcome: CommandOutcome) -> Result<(), String> {
+    match outcome {
+        CommandOutcome::Accepted { .. } => Ok(()),
+        CommandOutcome::Rejected(rejection) => Err(rejection.message),
+    }
+}
+
+fn amount(text: &str) -> Result<u64, String> {
+    size::bytes(text).ok_or_else(|| format!("`{text}` is no amount, such as 512MiB"))
+}
+
+fn service_spec(options: &[&str]) -> Result<ServiceSpec, String> {
+    let mut spec = ServiceSpec {
+        mode: ServiceMode::Replicated { replicas: 1 },
+        container: ContainerSpec {
+            image: "ok".to_owned(),
+            ..ContainerSpec::default()
+        },
+        ..ServiceSpec::default()
+    };
+    for option in options {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let number = || {
+            value
+                .parse::<u32>()
+                .map_err(|_| format!("`{value}` is no number"))
+        };
+        match key {
+            "image" => value.clone_into(&mut spec.container.image),
+            "replicas" => spec.mode = ServiceMode::Replicated { replicas: number()? },
+            "global" => spec.mode = ServiceMode::Global,
+            "memory" => spec.container.resources.memory_reserved_bytes = amount(value)?,
+            "port" => {
+                let published = u16::try_from(number()?).map_err(|error| error.to_string())?;
+                spec.container.ports.push(port(published));
+            }
+            "volume" => spec.container.mounts.push(MountSpec {
+                source: MountSource::Volume {
+                    name: value.to_owned(),
+                },
+                target: "/data".to_owned(),
+                read_only: false,
+            }),
+            "check" => {
+                spec.container.healthcheck = Some(HealthcheckSpec {
+                    test: vec!["CMD".to_owned(), "true".to_owned()],
+                    ..HealthcheckSpec::default()
+                });
+            }
+            "after" => {
+                let condition = DependencyCondition::ServiceHealthy;
+                spec.depends_on.insert(value.to_owned(), condition);
+            }
+            "once" => spec.restart.condition = RestartCondition::OnFailure,
+            "off" => spec.reschedule = ReschedulePolicy::Off,
+            "where" => {
+                let (key, pattern) = value.split_once(':').ok_or("where=KEY:PATTERN")?;
+                spec.placement.constraints.push(Constraint {
+                    key: key.to_owned(),
+                    operator: Operator::Equal,
+                    pattern: pattern.to_owned(),
+                    soft: false,
+                });
+            }
+            _ => return Err(format!("`{option}` says nothing of a service")),
+        }
+    }
+    Ok(spec)
+}
