@@ -118,7 +118,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result
     bail!("no {what} within {limit:?}; last: {last}")
 }
 
-/// The binary under test: `BERTH_BIN`, or the one that was built with this test.
+/// The binary under test: `BERTH_BIN`, or the one that was built beside this program.
 ///
 /// # Errors
 /// There is none.
@@ -126,17 +126,15 @@ pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("BERTH_BIN") {
         return Ok(path.into());
     }
-    let test = std::env::current_exe()?;
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .context("a test is in target/<profile>/deps")?;
-    let path = folder.join("berth");
-    if !path.is_file() {
+    let program = std::env::current_exe()?;
+    // A test is in target/<profile>/deps, a benchmark in target/<profile>.
+    let mut folders = program.ancestors().skip(1).take(2);
+    let folder = folders.find(|folder| folder.join("berth").is_file());
+    let Some(folder) = folder else {
         bail!(
-            "{} is not there: build it first with `cargo build -p berth`",
-            path.display()
+            "`berth` is not beside {}: build it first with `cargo build -p berth`, in the same profile",
+            program.display()
         );
-    }
-    Ok(path)
+    };
+    Ok(folder.join("berth"))
 }
