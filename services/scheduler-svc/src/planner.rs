@@ -5,16 +5,17 @@
 
 use crate::SERVICE;
 use async_trait::async_trait;
-use berth_events::{COMMAND_VERSION, ClusterCommand, Command, CommandBody};
+use berth_events::{ClusterCommand, CommandBody};
 use berth_eventsourcing::AppendError;
-use berth_ids::{ClusterId, NodeId, Timestamp};
+use berth_ids::{ClusterId, CommandId, NodeId, Timestamp};
 use berth_reconcile::{Next, Reconciler};
 use berth_scheduler_core::{
     planner::{Plan, plan},
     view::SchedulerView,
 };
 use berth_service_kit::{
-    Clock, Lagging, ServiceContext, ViewHandle, append_events, derived_id, metrics, new_id, own_meta,
+    Clock, Lagging, ServiceContext, ViewHandle, append_events, derived_id, metrics, new_id, own_command,
+    own_meta,
 };
 use std::{collections::HashSet, time::Duration};
 
@@ -92,7 +93,13 @@ impl Planner {
             if !self.told.insert(position) {
                 continue;
             }
-            let command = settle_drain(tenant, node_id, remaining, position);
+            let body = CommandBody::Cluster(ClusterCommand::SettleDrain { node_id, remaining });
+            let command = own_command(
+                &self.context,
+                tenant,
+                settle_drain_id(node_id, remaining, position),
+                body,
+            );
             if let Err(error) = self.context.bus.submit(&command, Some(cluster)).await {
                 tracing::warn!(node.id = %node_id, %error, "could not tell that a drain has ended; telling again");
                 self.told.remove(&position);
@@ -133,20 +140,9 @@ impl Reconciler for Planner {
     }
 }
 
-fn settle_drain(tenant: &str, node_id: NodeId, remaining: u32, position: u64) -> Command {
-    let command = ClusterCommand::SettleDrain { node_id, remaining };
-    let what = format!("settle_drain/{position}/{remaining}");
-    Command {
-        version: COMMAND_VERSION,
-        command_id: derived_id(node_id.as_uuid(), &what),
-        tenant: tenant.to_owned(),
-        actor: format!("service:{SERVICE}"),
-        correlation_id: new_id(),
-        issued_at: Clock::now(),
-        request_hash: what,
-        traceparent: None,
-        body: CommandBody::Cluster(command),
-    }
+/// The same drain with the same end is the same command, however often it is told.
+fn settle_drain_id(node_id: NodeId, remaining: u32, position: u64) -> CommandId {
+    derived_id(node_id.as_uuid(), &format!("settle_drain/{position}/{remaining}"))
 }
 
 fn log_plan(cluster: ClusterId, plan: &Plan, position: u64) {
@@ -184,13 +180,7 @@ mod tests {
     #[test]
     fn the_end_of_a_drain_is_one_command_however_often_it_is_told() {
         let node = NodeId::from_u128(7);
-        assert_eq!(
-            settle_drain("main", node, 0, 12).command_id,
-            settle_drain("main", node, 0, 12).command_id
-        );
-        assert_ne!(
-            settle_drain("main", node, 0, 12).command_id,
-            settle_drain("main", node, 0, 13).command_id
-        );
+        assert_eq!(settle_drain_id(node, 0, 12), settle_drain_id(node, 0, 12));
+        assert_ne!(settle_drain_id(node, 0, 12), settle_drain_id(node, 0, 13));
     }
 }
