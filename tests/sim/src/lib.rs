@@ -9,6 +9,7 @@ mod bus;
 mod chaos;
 mod check;
 mod engine;
+mod nodes;
 mod rng;
 mod script;
 mod services;

@@ -11,8 +11,8 @@ use crate::{
 };
 use berth_agent_core::Step;
 use berth_events::{
-    ClusterCommand, CommandBody, CommandOutcome, Event, NodeFacts, PlacementEvent, SchedulerCommand,
-    SecurityPolicy, spec::Strategy,
+    ClusterCommand, CommandBody, CommandOutcome, Event, PlacementEvent, SchedulerCommand, SecurityPolicy,
+    spec::Strategy,
 };
 use berth_ids::{AllocationId, ClusterId, CommandId, Name, NodeId, Timestamp};
 use berth_monitor_core::Verdict;
@@ -30,7 +30,7 @@ const WATCH_MS: u64 = 250;
 const PLAN_MS: u64 = 1_000;
 
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Deliver(Message),
     Wake(NodeId, u64),
     StepDone(NodeId, u64, AllocationId, Step),
@@ -136,78 +136,6 @@ impl Sim {
         self.command(CommandBody::Cluster(command))
     }
 
-    /// A server joins.
-    pub(crate) fn join(
-        &mut self,
-        node: &str,
-        zone: &str,
-        labels: BTreeMap<String, String>,
-        facts: NodeFacts,
-    ) -> CommandOutcome {
-        let node_id = NodeId::from_u128(self.services.id());
-        let outcome = self.cluster(ClusterCommand::JoinNode {
-            node_id,
-            cluster_id: CLUSTER,
-            name: Some(name(node)),
-            zone: Some(zone.to_owned()),
-            address: "10.0.0.1".to_owned(),
-            labels,
-            facts,
-        });
-        if matches!(outcome, CommandOutcome::Accepted { .. }) {
-            let journal = self.rng.next();
-            let agent = Agent::new(node_id, CLUSTER, self.now, journal);
-            self.agents.insert(node_id, agent);
-            self.after(1, Happening::Beat(node_id));
-            self.wake(node_id);
-        }
-        outcome
-    }
-
-    pub(crate) fn node_named(&self, name: &str) -> Option<NodeId> {
-        self.services
-            .scheduler
-            .nodes_of(CLUSTER)
-            .find(|node| node.name.as_str() == name)
-            .map(|node| node.node_id)
-    }
-
-    /// The power of a node goes off or on.
-    pub(crate) fn power(&mut self, node: NodeId, on: bool) {
-        let journal = self.rng.next();
-        let Some(agent) = self.agents.get_mut(&node) else {
-            return;
-        };
-        if on {
-            agent.start(self.now, journal);
-            self.wake(node);
-        } else {
-            agent.cut(self.now);
-        }
-    }
-
-    /// Only the agent dies and starts again.
-    pub(crate) fn restart_agent(&mut self, node: NodeId) {
-        let journal = self.rng.next();
-        if let Some(agent) = self.agents.get_mut(&node).filter(|agent| agent.is_up()) {
-            agent.halt();
-            agent.start(self.now, journal);
-            self.wake(node);
-        }
-    }
-
-    pub(crate) fn link(&mut self, node: NodeId, linked: bool) {
-        if let Some(agent) = self.agents.get_mut(&node) {
-            agent.linked = linked;
-        }
-    }
-
-    /// A second scheduler plans from today's view, but later.
-    pub(crate) fn rival(&mut self, delay_ms: u64) {
-        let view = self.services.scheduler.clone();
-        self.after(delay_ms, Happening::Rival(Box::new(view)));
-    }
-
     pub(crate) fn wake(&mut self, node: NodeId) {
         if let Some(agent) = self.agents.get(&node) {
             let boot = agent.boot;
@@ -215,7 +143,7 @@ impl Sim {
         }
     }
 
-    fn after(&mut self, delay_ms: u64, happening: Happening) {
+    pub(crate) fn after(&mut self, delay_ms: u64, happening: Happening) {
         self.order += 1;
         let at = self.now.plus(Duration::from_millis(delay_ms));
         self.queue.push(Reverse((at, self.order)));

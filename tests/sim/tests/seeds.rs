@@ -1,18 +1,18 @@
 //! Random histories.
 
-use berth_sim::history;
+use berth_sim::{Fault, history};
 
 const DEEDS: u64 = 40;
 
 fn check(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let (sim, outcome) = history(seed, DEEDS);
-        if let Err(fault) = outcome {
+        let tell = |fault: Fault| {
             let story = sim.story();
             let tail = story[story.len().saturating_sub(60)..].join("\n");
-            let table = sim.table().join("\n");
-            panic!("seed {seed}: {fault}\n{tail}\n{table}");
-        }
+            format!("seed {seed}: {fault}\n{tail}\n{}", sim.table().join("\n"))
+        };
+        assert_eq!(outcome.map_err(tell), Ok(()));
     }
 }
 
