@@ -351,6 +351,8 @@ async fn logs_come_in_order_or_end_with_a_reason() -> Result<(), Failure> {
                     .await
                     .unwrap();
             }
+            // The connection ends with this task: nothing may be left in it.
+            agent.client().flush().await.unwrap();
         }
     });
     let path = format!("/v1/containers/{container}/logs?follow=true");
