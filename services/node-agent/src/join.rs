@@ -271,19 +271,20 @@ async fn ask(url: &Url, token: &JoinToken, request: &JoinRequest) -> Result<Join
 fn unanswered(url: &Url, source: reqwest::Error) -> JoinError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
     while let Some(error) = cause {
-        let io = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(|error| error.get_ref());
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| io.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return JoinError::Foreign {
                 url: url.to_string(),
                 reason: pin::reason(tls),
             };
         }
-        cause = error.source();
+        // An error of the system gives the source of what it wraps, never what it wraps.
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     JoinError::Silent {
         url: url.to_string(),

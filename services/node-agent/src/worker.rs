@@ -1,8 +1,10 @@
 //! The reconcile loop: looks at the engine, lets the core decide, carries out one step a container, keeps
 //! what it knows on disk. Needs no bus; the bus side talks to it through [`WorkerHandle`].
 
+mod cleaning;
 mod engine_watch;
 mod handle;
+mod keeping;
 mod secrets;
 mod steps;
 
@@ -34,8 +36,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// First and longest wait before the engine is tried again.
 const AWAY_DELAY: Duration = Duration::from_millis(250);
 const AWAY_DELAY_MAX: Duration = Duration::from_secs(5);
-/// Wait before something that was still in use is removed again.
-const CLEAN_DELAY: Duration = Duration::from_secs(5);
 /// Orders waiting for the loop.
 const ORDER_QUEUE: usize = 256;
 /// Doorbells waiting for the loop; a full queue only means a look a little later.
@@ -174,6 +174,10 @@ struct Worker {
 impl Worker {
     async fn run(mut self) {
         loop {
+            // A container of an order that the disk does not know would be a stray after a crash.
+            if self.node.assignment_revision() != self.saved_assignment {
+                self.save().await;
+            }
             let wake_at = self.advance();
             self.save().await;
             self.tell();
@@ -245,45 +249,6 @@ impl Worker {
         }
     }
 
-    /// Removes volumes that should go, else looks for networks that nobody needs. Gives when to try again.
-    fn clean(&mut self, volumes: &BTreeSet<String>) -> Option<Instant> {
-        let networks = self.check_networks && self.node.is_idle();
-        if self.cleaning || (volumes.is_empty() && !networks) {
-            return None;
-        }
-        if self.clean_at > Instant::now() {
-            return Some(self.clean_at);
-        }
-        self.cleaning = true;
-        let context = Arc::clone(&self.context);
-        if volumes.is_empty() {
-            self.check_networks = false;
-            self.steps
-                .spawn(async move { Done::Networks(context.our_networks().await) });
-        } else {
-            let volumes = volumes.clone();
-            self.steps.spawn(async move {
-                let asked = volumes.len();
-                let volumes = context.drop_volumes(volumes).await;
-                let left = volumes.len() < asked;
-                Done::Cleaned { volumes, left }
-            });
-        }
-        None
-    }
-
-    fn remove_networks(&mut self, networks: &BTreeMap<String, ApplicationId>) {
-        let useless = self.node.leftover_networks(networks);
-        let context = Arc::clone(&self.context);
-        self.steps.spawn(async move {
-            context.remove_networks(useless).await;
-            Done::Cleaned {
-                volumes: BTreeSet::new(),
-                left: false,
-            }
-        });
-    }
-
     fn take_orders(&mut self, first: Order) {
         self.obey(first);
         for _ in 0..MAX_BATCH {
@@ -345,13 +310,7 @@ impl Worker {
             Ok(Done::One(look, id, Some(seen))) => self.node.looked_one(look, id, seen, moment),
             Ok(Done::One(_, _, None)) => self.look_soon(),
             Ok(Done::Networks(networks)) => self.remove_networks(&networks),
-            Ok(Done::Cleaned { volumes, left }) => {
-                self.cleaning = false;
-                if left {
-                    self.clean_at = Instant::now() + CLEAN_DELAY;
-                }
-                self.node.volumes_dropped(volumes, moment);
-            }
+            Ok(Done::Cleaned { volumes, left }) => self.cleaned(volumes, left),
             // Only a panic ends a task early; the step counts as not done until the next look.
             Err(error) => {
                 tracing::error!(%error, "a step ended by a fault of the agent");
@@ -404,49 +363,6 @@ impl Worker {
         self.engine_up = false;
         self.look_at = Some(Instant::now() + self.away_delay);
         self.away_delay = (self.away_delay * 2).min(AWAY_DELAY_MAX);
-    }
-
-    /// What is reported must be on disk first: a number is never used twice.
-    async fn save(&mut self) {
-        let revision = self.node.revision();
-        if self.saved == Some(revision) {
-            return;
-        }
-        let assignment_revision = self.node.assignment_revision();
-        let (assignment, journal) = self.node.store();
-        let assignment = assignment.filter(|_| self.saved_assignment != assignment_revision);
-        let state = self.state.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            if let Some(assignment) = assignment {
-                state.keep_assignment(&assignment)?;
-            }
-            state.keep_journal(&journal)
-        });
-        match written.await {
-            Ok(Ok(())) => (self.saved, self.saved_assignment) = (Some(revision), assignment_revision),
-            Ok(Err(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "could not keep the journal"
-                );
-            }
-            Err(error) => tracing::error!(%error, "could not keep the journal"),
-        }
-    }
-
-    fn tell(&mut self) {
-        let saved = self.saved == Some(self.node.revision());
-        let (generation, engine_up) = (self.node.assignment().generation(), self.engine_up);
-        let known = self.node.assignment().is_known();
-        let (journal, last) = (self.node.journal().id(), self.node.journal().last_number());
-        self.status.send_if_modified(|status| {
-            let mut next = *status;
-            (next.generation, next.known, next.engine_up) = (generation, known, engine_up);
-            if saved {
-                (next.journal, next.last_number) = (journal, last);
-            }
-            std::mem::replace(status, next) != next
-        });
     }
 
     async fn finish(&mut self) {

@@ -14,12 +14,15 @@ use std::{
 /// The longest silence of an engine that fetches an image.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
 
-/// Fetches under way: one lock an image, with the moment at which the last one ended well.
+/// Held while an image is fetched; the moment at which the last fetch ended well.
+type Fetch = Arc<tokio::sync::Mutex<Option<Instant>>>;
+
+/// Fetches under way, by image.
 #[derive(Clone, Default)]
-pub(super) struct Pulls(Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Instant>>>>>>);
+pub(super) struct Pulls(Arc<Mutex<HashMap<String, Fetch>>>);
 
 impl Pulls {
-    fn lock_of(&self, image: &str) -> Arc<tokio::sync::Mutex<Option<Instant>>> {
+    fn lock_of(&self, image: &str) -> Fetch {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody waits for these any more.
         all.retain(|_, lock| Arc::strong_count(lock) > 1);

@@ -1,5 +1,5 @@
 //! A worker on a real engine in a network namespace, ordered about without any bus.
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part, and ends by panicking
 
 use berth_agent_core::Applied;
 use berth_events::{
