@@ -15,7 +15,7 @@ pub(crate) fn serve(tasks: &TaskTracker, context: &ServiceContext, view: &ViewHa
     };
     let (bus, view) = (context.bus.clone(), view.clone());
     tasks.spawn(async move {
-        let answer = move |node: String, (): ()| {
+        let answer = move |node: String, _: serde_json::Value| {
             let view = view.clone();
             async move { assignment(&view, &node) }
         };
