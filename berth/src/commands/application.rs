@@ -104,7 +104,7 @@ pub async fn scale(session: &Session, args: Scale) -> Outcome {
         results.push(written);
     }
     if args.wait.wait {
-        wait::ready(session, &args.app, &args.wait).await?;
+        wait::ready(session, wait::named(&args.app), &args.wait).await?;
     }
     if session.printer.for_people() {
         Ok(())
@@ -144,7 +144,13 @@ pub async fn stop(session: &Session, args: StopStart) -> Outcome {
         .write(Method::POST, &path(session, &args.app, "/stop"), None::<&()>)
         .await?;
     if args.wait.wait {
-        wait::status(session, &args.app, ApplicationStatus::Stopped, &args.wait).await?;
+        wait::status(
+            session,
+            wait::named(&args.app),
+            ApplicationStatus::Stopped,
+            &args.wait,
+        )
+        .await?;
     }
     session.printer.done(&written, &format!("stopped {}", args.app))
 }
@@ -159,7 +165,7 @@ pub async fn start(session: &Session, args: StopStart) -> Outcome {
         .write(Method::POST, &path(session, &args.app, "/start"), None::<&()>)
         .await?;
     if args.wait.wait {
-        wait::ready(session, &args.app, &args.wait).await?;
+        wait::ready(session, wait::named(&args.app), &args.wait).await?;
     }
     session.printer.done(&written, &format!("started {}", args.app))
 }
@@ -177,7 +183,7 @@ pub async fn restart(session: &Session, args: Restart) -> Outcome {
         .post(&path(session, &args.app, "/restart"), &body)
         .await?;
     if args.wait.wait {
-        wait::ready(session, &args.app, &args.wait).await?;
+        wait::ready(session, wait::named(&args.app), &args.wait).await?;
     }
     session.printer.done(
         &written,

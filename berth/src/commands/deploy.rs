@@ -4,7 +4,7 @@ use super::{Session, cluster::parse_name, wait};
 use crate::{
     cli::{Deploy, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
-    exit::{Failure, Outcome},
+    exit::Outcome,
     files::{self, Project},
     output::Printer,
 };
@@ -101,11 +101,11 @@ async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outcome {
         return session.printer.done(&deployed, &next);
     }
     session.printer.note(&what);
-    let application = wait::ready(session, &id, wait).await.map_err(|failure| Failure {
-        message: failure.message.replace(&id, &deployed.name),
-        cure: failure.cure.map(|cure| cure.replace(&id, &deployed.name)),
-        ..failure
-    })?;
+    let target = wait::Target {
+        key: &id,
+        name: &deployed.name,
+    };
+    let application = wait::ready(session, target, wait).await?;
     let line = format!(
         "{} runs: {} containers",
         deployed.name, application.containers.running

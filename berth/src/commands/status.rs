@@ -37,8 +37,11 @@ async fn wait_ready(session: &Session, args: &Args) -> Outcome<Status> {
     let found = wait::until(args.timeout, async || {
         let status: Status = session.client.get("/v1/status").await?;
         last = trouble(&status);
+        if status.healthy && last.is_empty() {
+            return Ok(Some(status));
+        }
         progress.say(&format!("waiting for {last}"));
-        Ok((status.healthy && last.is_empty()).then_some(status))
+        Ok(None)
     })
     .await?;
     progress.end();

@@ -90,11 +90,19 @@ pub async fn until<T>(
     }
 }
 
+/// An application that is waited for.
+pub struct Target<'a> {
+    /// How the platform finds it: name or id.
+    pub key: &'a str,
+    /// How people call it.
+    pub name: &'a str,
+}
+
 /// Waits until every wanted container of an application runs; ends with exit code 6 and the reasons if not.
 ///
 /// # Errors
 /// Not ready in time, or what the platform answered.
-pub async fn ready(session: &Session, app: &str, wait: &Wait) -> Outcome<Application> {
+pub async fn ready(session: &Session, app: Target<'_>, wait: &Wait) -> Outcome<Application> {
     status(session, app, ApplicationStatus::Running, wait).await
 }
 
@@ -104,17 +112,19 @@ pub async fn ready(session: &Session, app: &str, wait: &Wait) -> Outcome<Applica
 /// It does not have it in time, or what the platform answered.
 pub async fn status(
     session: &Session,
-    app: &str,
+    app: Target<'_>,
     wanted: ApplicationStatus,
     wait: &Wait,
 ) -> Outcome<Application> {
     let words = word(&wanted);
-    session.printer.note(&format!(
-        "waiting until {app} is {words} (at most {}s)",
+    let note = format!(
+        "waiting until {} is {words} (at most {}s)",
+        app.name,
         wait.timeout.as_secs()
-    ));
+    );
+    session.printer.note(&note);
     let mut progress = Progress::start(session.printer);
-    let path = session.path("applications", app, "");
+    let path = session.path("applications", app.key, "");
     let found = until(wait.timeout, async || {
         let application: Application = session.client.get(&path).await?;
         progress.say(&describe(&application));
@@ -124,7 +134,7 @@ pub async fn status(
     progress.end();
     match found {
         Some(application) => Ok(application),
-        None => Err(not_ready(session, app, &words, wait).await),
+        None => Err(not_ready(session, &app, &words, wait).await),
     }
 }
 
@@ -151,11 +161,11 @@ fn describe(application: &Application) -> String {
     )
 }
 
-async fn not_ready(session: &Session, app: &str, wanted: &str, wait: &Wait) -> Failure {
-    let mut message = format!("{app} is not {wanted} after {}s", wait.timeout.as_secs());
+async fn not_ready(session: &Session, app: &Target<'_>, wanted: &str, wait: &Wait) -> Failure {
+    let mut message = format!("{} is not {wanted} after {}s", app.name, wait.timeout.as_secs());
     match session
         .client
-        .get::<Why>(&session.path("applications", app, "/why"))
+        .get::<Why>(&session.path("applications", app.key, "/why"))
         .await
     {
         Ok(why) => {
@@ -165,6 +175,12 @@ async fn not_ready(session: &Session, app: &str, wanted: &str, wait: &Wait) -> F
         Err(failure) => message.push_str(&format!("; the reasons could not be read: {}", failure.message)),
     }
     Failure::new(Exit::NotReady, message.trim_end().to_owned()).cure(format!(
-        "it heals by itself when the reasons are gone; look again with `berth why {app}`"
+        "it heals by itself when the reasons are gone; look again with `berth why {}`",
+        app.name
     ))
+}
+
+/// An application that people and the platform call the same.
+pub fn named(app: &str) -> Target<'_> {
+    Target { key: app, name: app }
 }
