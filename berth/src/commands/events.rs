@@ -69,17 +69,13 @@ async fn follow(session: &Session, path: &str) -> Outcome {
             }
             Err(failure) => return Err(failure),
         };
-        loop {
-            match stream.next().await {
-                Ok(Some(event)) => {
-                    last = event.id.clone().or(last);
-                    match serde_json::from_str::<Event>(&event.data) {
-                        Ok(event) => session.printer.item(&event, line)?,
-                        Err(_) if event.data.is_empty() => {}
-                        Err(_) => session.printer.note(&format!("{}: {}", event.event, event.data)),
-                    }
-                }
-                Ok(None) | Err(_) => break,
+        // Its end, in order or not, is healed by opening it again after the last event.
+        while let Ok(Some(event)) = stream.next().await {
+            last = event.id.clone().or(last);
+            match serde_json::from_str::<Event>(&event.data) {
+                Ok(event) => session.printer.item(&event, line)?,
+                Err(_) if event.data.is_empty() => {}
+                Err(_) => session.printer.note(&format!("{}: {}", event.event, event.data)),
             }
         }
         tokio::time::sleep(REOPEN_DELAY).await;

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 /// What the platform answered.
 pub async fn run(session: &Session, args: Args) -> Outcome {
     let missing = match of_application(session, &args.target, args.service.as_deref()).await {
-        Ok(why) => return session.printer.print(&why, |why| application_text(why)),
+        Ok(why) => return session.printer.print(&why, application_text),
         Err(failure) if failure.exit == Exit::NotFound => failure,
         Err(failure) => return Err(failure),
     };
@@ -37,7 +37,7 @@ pub async fn run(session: &Session, args: Args) -> Outcome {
         return Err(Failure::new(Exit::NotFound, message).cure("see `berth apps` and `berth ps --all`"));
     };
     let why = of_application(session, &app, Some(&args.target)).await?;
-    session.printer.print(&why, |why| application_text(why))
+    session.printer.print(&why, application_text)
 }
 
 async fn of_application(session: &Session, app: &str, service: Option<&str>) -> Outcome<Why> {
