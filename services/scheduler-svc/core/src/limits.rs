@@ -33,6 +33,9 @@ pub const MAX_FAILURES: usize = 16;
 
 /// The most nodes named in one refusal.
 pub const MAX_EXAMPLES: usize = 20;
+/// Digests that must find the same hole before it is taken for one that nobody can fill. More than one: a
+/// digest may come twice while the missing items are still on their way.
+pub const MAX_HOLE_DIGESTS: u32 = 5;
 /// The most journals remembered of one node, so that a late report of an old one is known.
 pub const MAX_PAST_JOURNALS: usize = 16;
 /// The longest message kept from an engine, in bytes.

@@ -34,12 +34,23 @@ pub struct NodeAllocations {
     pub mark: ReportMark,
     /// The highest number of that journal with an event in the log.
     pub recorded: u64,
-    /// The journal and number after which the last digest found a hole.
-    pub hole_after: Option<(u64, u64)>,
+    /// The hole that the last digest found, if it found one.
+    pub hole: Option<Hole>,
     /// Journals before it: their late reports are ignored.
     pub past_journals: VecDeque<u64>,
     /// What the engine has, as far as is known.
     pub allocations: BTreeMap<AllocationId, Seen>,
+}
+
+/// Numbers that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    /// The journal.
+    pub journal: u64,
+    /// The last number before it.
+    pub after: u64,
+    /// How many digests in a row have found it.
+    pub digests: u32,
 }
 
 /// What was last seen of an allocation.

@@ -1,6 +1,8 @@
 //! Takes a report: numbers first, then what is in it.
 
-use super::{AllocationAggregate, NodeAllocations, Stopping, digest, observe};
+use crate::limits::MAX_HOLE_DIGESTS;
+
+use super::{AllocationAggregate, Hole, NodeAllocations, Stopping, digest, observe};
 use berth_events::{
     AllocationEvent, AllocationReport, Digest, Observation, ObservationKind, RecordedUpTo, ReportMark,
     VolumesDropped,
@@ -23,7 +25,7 @@ pub struct Taken {
 ///
 /// Items up to the highest number taken are ignored; the first one beyond a hole and all after it too, and
 /// the agent is asked to send again. A digest that is not older than what was taken is the whole truth and
-/// corrects every difference; it does not stand for missing items, unless the second one in a row finds
+/// corrects every difference; it does not stand for missing items, unless [`MAX_HOLE_DIGESTS`] in a row find
 /// the same hole: then nobody has them any more (a log restored from a backup) and counting goes on.
 ///
 /// `stopping` comes from the view ([`SchedulerView::stopping_on`]).
@@ -82,14 +84,23 @@ fn newest(state: &NodeAllocations, report: &AllocationReport) -> Timestamp {
 
 fn look_for_hole(taken: &mut Taken, report: &AllocationReport, digest: &Digest, number: u64) {
     let seen_at = newest(&taken.state, report);
-    let hole = digest.last_number > number;
-    if hole && taken.state.hole_after == Some((report.journal, number)) {
-        taken.state.note(mark(report, digest.last_number, seen_at));
-        taken.state.hole_after = None;
+    let same = |hole: &Hole| hole.journal == report.journal && hole.after == number;
+    let before = taken.state.hole.filter(same).map_or(0, |hole| hole.digests);
+    taken.state.hole = None;
+    if digest.last_number <= number {
         return;
     }
-    taken.recorded.resend |= hole;
-    taken.state.hole_after = hole.then_some((report.journal, number));
+    let digests = before + 1;
+    if digests >= MAX_HOLE_DIGESTS {
+        taken.state.note(mark(report, digest.last_number, seen_at));
+        return;
+    }
+    taken.recorded.resend = true;
+    taken.state.hole = Some(Hole {
+        journal: report.journal,
+        after: number,
+        digests,
+    });
 }
 
 fn mark(report: &AllocationReport, number: u64, seen_at: Timestamp) -> ReportMark {

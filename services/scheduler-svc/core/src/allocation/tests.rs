@@ -1,7 +1,10 @@
 //! Given what is known of a node, when a report comes, then only news is recorded.
 
 use super::*;
-use crate::lab::{created, running};
+use crate::{
+    lab::{created, running},
+    limits::MAX_HOLE_DIGESTS,
+};
 use berth_events::{Digest, ExitStatus, FailureReason, Observation, ObservationKind, Observed};
 use berth_ids::{ClusterId, NodeId, Timestamp};
 
@@ -57,7 +60,7 @@ fn taken(reports: &[AllocationReport]) -> (Vec<&'static str>, berth_events::Reco
             .iter()
             .fold(state.clone(), AllocationAggregate::evolve);
         folded.mark = taken.state.mark;
-        folded.hole_after = taken.state.hole_after;
+        folded.hole = taken.state.hole;
         folded.past_journals.clone_from(&taken.state.past_journals);
         assert_eq!(folded, taken.state);
         state = taken.state.clone();
@@ -200,14 +203,22 @@ fn a_digest_corrects_what_differs_and_asks_for_what_is_missing() {
 }
 
 #[test]
-fn a_hole_that_nobody_can_fill_is_closed_by_the_second_digest() {
+fn a_hole_that_nobody_can_fill_is_closed_after_some_digests() {
     let first = report(1, vec![item(1, A, running(A, 0, None))]);
     let whole = digest(1, 9, &[(A, running(A, 0, None))]);
     let beyond = report(1, vec![item(10, A, exited(0))]);
-    let (names, recorded, _) = taken(&[first.clone(), whole.clone(), beyond.clone()]);
+    let limit = MAX_HOLE_DIGESTS as usize;
+    let after = |digests: usize| {
+        let mut all = vec![first.clone()];
+        all.extend(vec![whole.clone(); digests]);
+        all.push(beyond.clone());
+        taken(&all)
+    };
+    // One that comes twice closes nothing: what is missing may still be on its way.
+    let (names, recorded, _) = after(limit - 1);
     assert!(names.is_empty());
     assert!(recorded.resend);
-    let (names, recorded, _) = taken(&[first, whole.clone(), beyond.clone(), whole, beyond]);
+    let (names, recorded, _) = after(limit);
     assert_eq!(names, ["allocation.exited"]);
     assert_eq!((recorded.number, recorded.resend), (10, false));
 }

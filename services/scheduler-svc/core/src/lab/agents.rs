@@ -40,7 +40,7 @@ impl Lab {
         let mut known = state.clone();
         if let Some(before) = self.reported.get(&node) {
             known.note(before.mark);
-            known.hole_after = before.hole_after;
+            known.hole = before.hole;
         }
         let report = AllocationReport {
             node_id: node,
