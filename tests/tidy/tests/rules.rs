@@ -33,7 +33,7 @@ const BANNED_IN_CORES: &[&str] = &[
 
 /// What only these packages may link.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("bollard", &["berth-node-agent"]),
+    ("bollard", &["berth-node-agent", "berth-bench"]),
     (
         "async-nats",
         &[
