@@ -42,6 +42,8 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub cure: Option<String>,
+    /// Faults with their places, shown before the message.
+    pub faults: Vec<String>,
 }
 
 impl Failure {
@@ -51,6 +53,7 @@ impl Failure {
             exit,
             message: message.into(),
             cure: None,
+            faults: Vec::new(),
         }
     }
 

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::from(exit::Exit::Ok as u8),
         Err(failure) => {
+            for fault in &failure.faults {
+                eprintln!("{fault}\n");
+            }
             eprintln!("{}: {failure}", output::paint_error("error"));
             ExitCode::from(failure.exit as u8)
         }

@@ -64,15 +64,14 @@ pub struct CreateCluster {
 #[command(
     after_help = "EXAMPLES\n  berth cluster set main --policy open\n  berth cluster set main --strategy binpack"
 )]
-#[group(required = true, multiple = true, args = ["policy", "strategy"])]
 pub struct SetCluster {
     /// Name or id
     pub name: String,
     /// What deploys may ask of nodes
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, required_unless_present = "strategy")]
     pub policy: Option<PolicyArg>,
     /// How nodes are preferred
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, required_unless_present = "policy")]
     pub strategy: Option<StrategyArg>,
 }
 

@@ -178,3 +178,88 @@ pub struct Status {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub timeout: std::time::Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Cli, ErrorKind> {
+        let words = std::iter::once("berth").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn common_options_stand_anywhere() {
+        for line in [
+            "--cluster c -o json ps",
+            "ps --cluster c -o json",
+            "ps -o json --cluster c",
+        ] {
+            let global = parse(line).unwrap().global;
+            assert_eq!(
+                (global.cluster.as_deref(), global.output),
+                (Some("c"), Format::Json),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_to_join_is_the_default_and_excludes_scopes() {
+        let Command::Token(TokenCommand::Create(args)) = parse("token create --join --ttl 1h --max-uses 3")
+            .unwrap()
+            .command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(
+            (args.join, args.max_uses, args.ttl.map(|ttl| ttl.as_secs())),
+            (true, 3, Some(3_600))
+        );
+        assert!(parse("token create").is_ok());
+        assert_eq!(
+            parse("token create --join --scope read").unwrap_err(),
+            ErrorKind::ArgumentConflict
+        );
+        assert_eq!(
+            parse("token create --scope wizard").unwrap_err(),
+            ErrorKind::InvalidValue
+        );
+    }
+
+    #[test]
+    fn a_command_behind_two_dashes_is_the_containers() {
+        let Command::Run(args) = parse("run busybox -p 80:80 -e A=b --replicas 2 -- sh -c x --name")
+            .unwrap()
+            .command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(args.command, ["sh", "-c", "x", "--name"]);
+        assert_eq!((args.replicas, args.name), (2, None));
+        assert_eq!(args.env, [("A".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = [
+            ("scale shop", ErrorKind::MissingRequiredArgument),
+            ("cluster set main", ErrorKind::MissingRequiredArgument),
+            ("node label n1", ErrorKind::MissingRequiredArgument),
+            ("node drain n1 --deadline soon", ErrorKind::ValueValidation),
+            ("events --since 1h --after 3", ErrorKind::ArgumentConflict),
+            (
+                "server --only ledger --embedded-only",
+                ErrorKind::ArgumentConflict,
+            ),
+            ("deploy", ErrorKind::MissingRequiredArgument),
+            ("fly", ErrorKind::InvalidSubcommand),
+        ];
+        for (line, kind) in refused {
+            assert_eq!(parse(line).map(|_| ()).unwrap_err(), kind, "{line}");
+        }
+        assert!(parse("node label n1 --rm rack").is_ok());
+        assert!(parse("cluster set main --policy open").is_ok());
+    }
+}

@@ -18,24 +18,26 @@ pub fn failure(problem: &Problem) -> Failure {
     } else {
         exit
     };
-    let mut message = if problem.detail.is_empty() {
+    let message = if problem.detail.is_empty() {
         problem.title.clone()
     } else {
         problem.detail.clone()
     };
-    if !problem.code.is_empty() {
-        message = format!("{message} ({})", problem.code);
-    }
-    let faults: Vec<String> = problem.errors.iter().map(diagnostic).collect();
-    if !faults.is_empty() {
-        message = format!("{}\n\n{message}", faults.join("\n\n"));
-    }
+    let message = match problem.code.as_str() {
+        "" => message,
+        code => format!("{message} ({code})"),
+    };
     let mut cure = problem.cure.clone();
     if let (Exit::Unavailable, Some(id)) = (exit, problem.command_id) {
         let later = format!("the outcome of command {id} is not known; `berth inspect {id}` tells later");
         cure = Some(cure.map_or_else(|| later.clone(), |cure| format!("{cure}; {later}")));
     }
-    Failure { exit, message, cure }
+    Failure {
+        exit,
+        message,
+        cure,
+        faults: problem.errors.iter().map(diagnostic).collect(),
+    }
 }
 
 /// A fault with its place, as a compiler shows it.
@@ -100,6 +102,6 @@ mod tests {
             ..problem(422)
         });
         assert_eq!(failure.exit, Exit::Usage);
-        insta::assert_snapshot!(failure.to_string());
+        insta::assert_snapshot!(format!("{}\n\n{failure}", failure.faults.join("\n\n")));
     }
 }

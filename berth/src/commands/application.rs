@@ -11,9 +11,10 @@ use berth_api::{
     Application, ApplicationStatus, Container, ContainerHealth, ContainerState, Template, Written,
 };
 use berth_events::ReleaseSource;
-use berth_ids::Timestamp;
+use berth_ids::{AllocationId, Timestamp};
 use berth_service_kit::Clock;
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 /// Prints all applications.
 ///
@@ -175,15 +176,28 @@ pub async fn start(session: &Session, args: StopStart) -> Outcome {
 /// # Errors
 /// What the platform answered.
 pub async fn restart(session: &Session, args: Restart) -> Outcome {
-    let body = berth_api::Restart {
-        services: args.services.iter().cloned().collect(),
+    let services: BTreeSet<String> = args.services.iter().cloned().collect();
+    let old: BTreeSet<AllocationId> = if args.wait.wait {
+        containers(session, Some(&args.app), false)
+            .await?
+            .into_iter()
+            .filter(|container| services.is_empty() || services.contains(&container.service))
+            .map(|container| container.id)
+            .collect()
+    } else {
+        BTreeSet::new()
     };
+    let body = berth_api::Restart { services };
     let written: Written = session
         .client
         .post(&path(session, &args.app, "/restart"), &body)
         .await?;
     if args.wait.wait {
+        wait::replaced(session, &args.app, &old, &args.wait).await?;
         wait::ready(session, wait::named(&args.app), &args.wait).await?;
+        return session
+            .printer
+            .done(&written, &format!("replaced the containers of {}", args.app));
     }
     session.printer.done(
         &written,

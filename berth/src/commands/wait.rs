@@ -1,14 +1,18 @@
 //! Waiting with a display of what is waited for.
 
-use super::Session;
+use super::{Session, application::containers};
 use crate::{
     cli::Wait,
     exit::{Exit, Failure, Outcome},
     output::{Printer, is_terminal, word},
 };
 use berth_api::{Application, ApplicationStatus, Why};
+use berth_ids::AllocationId;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(300);
@@ -128,7 +132,7 @@ pub async fn status(
     let found = until(wait.timeout, async || {
         let application: Application = session.client.get(&path).await?;
         progress.say(&describe(&application));
-        Ok((application.status == wanted).then_some(application))
+        Ok((application.status == wanted && settled(&application)).then_some(application))
     })
     .await?;
     progress.end();
@@ -136,6 +140,44 @@ pub async fn status(
         Some(application) => Ok(application),
         None => Err(not_ready(session, &app, &words, wait).await),
     }
+}
+
+/// Nothing is on its way: what has not ended runs, and no more than is wanted.
+fn settled(application: &Application) -> bool {
+    let counts = application.containers;
+    let wanted = match application.status {
+        ApplicationStatus::Stopped => 0,
+        _ => counts.running,
+    };
+    let services = &application.services;
+    counts.total == wanted
+        && (wanted == 0 || services.iter().all(|service| service.running <= service.wanted))
+}
+
+/// Waits until none of some containers is left.
+///
+/// # Errors
+/// Some are left in the end, or what the platform answered.
+pub async fn replaced(session: &Session, app: &str, old: &BTreeSet<AllocationId>, wait: &Wait) -> Outcome {
+    let mut progress = Progress::start(session.printer);
+    let gone = until(wait.timeout, async || {
+        let now = containers(session, Some(app), false).await?;
+        let left = now.iter().filter(|container| old.contains(&container.id)).count();
+        progress.say(&format!(
+            "{left} of {} containers are still to be replaced",
+            old.len()
+        ));
+        Ok((left == 0).then_some(()))
+    })
+    .await?;
+    progress.end();
+    gone.ok_or_else(|| {
+        let message = format!(
+            "not every container of {app} is replaced after {}s",
+            wait.timeout.as_secs()
+        );
+        Failure::new(Exit::NotReady, message).cure(format!("see `berth why {app}`"))
+    })
 }
 
 fn describe(application: &Application) -> String {
@@ -183,4 +225,50 @@ async fn not_ready(session: &Session, app: &Target<'_>, wanted: &str, wait: &Wai
 /// An application that people and the platform call the same.
 pub fn named(app: &str) -> Target<'_> {
     Target { key: app, name: app }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_api::ContainerCounts;
+    use berth_ids::Timestamp;
+
+    fn application(status: ApplicationStatus, total: u32, running: u32) -> Application {
+        let service = serde_json::json!({
+            "name": "web", "image": "i", "mode": { "kind": "global" }, "status": "running", "wanted": 2,
+            "running": running, "healthy": 0, "unhealthy": 0, "completed": 0, "has_healthcheck": false,
+            "ports": [], "pending_slots": [],
+        });
+        Application {
+            id: berth_ids::ApplicationId::from_u128(1),
+            name: "shop".into(),
+            cluster_id: berth_ids::ClusterId::from_u128(1),
+            cluster: "main".into(),
+            status,
+            services: vec![serde_json::from_value(service).unwrap()],
+            containers: ContainerCounts {
+                total,
+                running,
+                healthy: 0,
+            },
+            volumes: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            warnings: Vec::new(),
+            releases: Vec::new(),
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_still_stopping_or_too_much_is_waited_for() {
+        use ApplicationStatus::{Running, Stopped};
+        let settled = |status, total, running| super::settled(&application(status, total, running));
+        assert!(settled(Running, 2, 2));
+        assert!(!settled(Running, 3, 2), "one is stopping");
+        assert!(!settled(Running, 3, 3), "one is too much");
+        assert!(!settled(Stopped, 1, 0), "one is stopping");
+        assert!(settled(Stopped, 0, 0));
+    }
 }

@@ -97,8 +97,18 @@ impl Foundation {
         })
     }
 
-    /// Waits for the process that runs the servers of this folder.
+    /// Takes foreign servers, or waits for the process that runs those of this folder.
     async fn attach(config: &Config, folder: &Folder) -> Outcome<Self> {
+        if let Some(url) = &config.nats_url {
+            return Ok(Self {
+                postgres: None,
+                nats: None,
+                urls: roles::kept(folder)?,
+                nats_url: url.clone(),
+                nats_public: url.split(',').map(str::to_owned).collect(),
+                security: Arc::new(Security::ensure(config, folder, false)?),
+            });
+        }
         let until = Instant::now() + ATTACH_PATIENCE;
         loop {
             let endpoints: Option<Endpoints> = read_json(&folder.endpoints())?;
@@ -109,7 +119,7 @@ impl Foundation {
                     postgres: None,
                     nats: None,
                     urls: roles::kept(folder)?,
-                    nats_url: config.nats_url.clone().unwrap_or(endpoints.nats_url),
+                    nats_url: endpoints.nats_url,
                     nats_public: endpoints.nats_public,
                     security,
                 });
