@@ -2,6 +2,7 @@
 //! reports. The shell and the simulation drive this one value.
 
 mod holds;
+mod reporting;
 
 use crate::{
     assignment::{Applied, ApplyError, Assignment},
@@ -11,9 +12,7 @@ use crate::{
     step::{Desired, Failure, Situation, Step, next_step},
     track::Track,
 };
-use berth_events::{
-    AllocationReport, Digest, ObservationKind, PlacementDecided, RecordedUpTo, spec::RestartPolicy,
-};
+use berth_events::{ObservationKind, PlacementDecided, spec::RestartPolicy};
 use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -277,41 +276,6 @@ impl Node {
         self.assignment.volumes_dropped(&volumes);
         self.journal
             .record(ObservationKind::VolumesDropped { volumes }, moment.wall);
-    }
-
-    /// The owner has recorded reports.
-    pub fn recorded_up_to(&mut self, recorded: &RecordedUpTo) {
-        self.journal.recorded_up_to(recorded);
-        self.revision += 1;
-    }
-
-    /// Reports with everything above `number` that is not known to be recorded.
-    pub fn reports_after(&self, number: u64) -> Vec<AllocationReport> {
-        self.journal
-            .reports_after(number, self.node_id, self.cluster_id, |id| {
-                self.traceparent(id).map(str::to_owned)
-            })
-    }
-
-    /// A report of everything that the node holds.
-    pub fn digest(&self) -> AllocationReport {
-        let allocations = self
-            .tracks
-            .iter()
-            .filter_map(|(id, track)| Some((*id, track.reported.clone()?)))
-            .collect();
-        AllocationReport {
-            node_id: self.node_id,
-            cluster_id: self.cluster_id,
-            journal: self.journal.id(),
-            items: Vec::new(),
-            digest: Some(Digest {
-                generation: self.assignment.generation(),
-                last_number: self.journal.last_number(),
-                allocations,
-            }),
-            traceparent: None,
-        }
     }
 
     fn track(&mut self, id: AllocationId) -> &mut Track {

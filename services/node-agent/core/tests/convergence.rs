@@ -490,3 +490,18 @@ fn an_agent_that_knows_nothing_leaves_alone_what_runs() {
     assert_eq!(world.steps(None), 0, "a healthy container is not touched");
     assert!(world.engine.0[&id].is_running());
 }
+
+#[test]
+fn a_removal_that_the_engine_tells_of_late_is_not_reported_again() {
+    let (mut world, id) = one_running();
+    world.act(&Act::Stop(0));
+    for _ in 0..3 {
+        world.steps(None);
+    }
+    assert_eq!(world.reported[&id].last(), Some(&Observed::Removed));
+    let count = world.reported[&id].len();
+    let look = world.node.begin_look();
+    world.node.looked_one(look, id, Seen::Absent, world.moment());
+    world.steps(None);
+    assert_eq!(world.reported[&id].len(), count);
+}

@@ -1,0 +1,41 @@
+//! What the node reports, until its owner has it.
+
+use super::Node;
+use berth_events::{AllocationReport, Digest, RecordedUpTo};
+
+impl Node {
+    /// The owner has recorded reports.
+    pub fn recorded_up_to(&mut self, recorded: &RecordedUpTo) {
+        self.journal.recorded_up_to(recorded);
+        self.revision += 1;
+    }
+
+    /// Reports with everything above `number` that is not known to be recorded.
+    pub fn reports_after(&self, number: u64) -> Vec<AllocationReport> {
+        self.journal
+            .reports_after(number, self.node_id, self.cluster_id, |id| {
+                self.traceparent(id).map(str::to_owned)
+            })
+    }
+
+    /// A report of everything that the node holds.
+    pub fn digest(&self) -> AllocationReport {
+        let allocations = self
+            .tracks
+            .iter()
+            .filter_map(|(id, track)| Some((*id, track.reported.clone()?)))
+            .collect();
+        AllocationReport {
+            node_id: self.node_id,
+            cluster_id: self.cluster_id,
+            journal: self.journal.id(),
+            items: Vec::new(),
+            digest: Some(Digest {
+                generation: self.assignment.generation(),
+                last_number: self.journal.last_number(),
+                allocations,
+            }),
+            traceparent: None,
+        }
+    }
+}
