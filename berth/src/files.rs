@@ -154,6 +154,7 @@ impl Project {
             let full = self.folder.join(&path);
             // A missing one may be optional (`required: false`): the platform decides.
             if full.is_file() {
+                stays_inside(&self.folder, &full)?;
                 found.insert(path, read_file(&full, MAX_ENV_BYTES)?);
             }
         }
@@ -166,12 +167,28 @@ fn is_inside(path: &Path) -> bool {
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
+/// Refuses a link out of the project: a file of someone else must not pull this user's secrets into containers.
+fn stays_inside(folder: &Path, file: &Path) -> Outcome<()> {
+    let real = |path: &Path| path.canonicalize().map_err(|error| unreadable(path, &error));
+    let target = real(file)?;
+    if target.starts_with(real(folder)?) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is a link out of the project folder, to `{}`",
+        file.display(),
+        target.display()
+    );
+    Err(Failure::usage(message).cure("copy the file beside the Compose file, or name it by --env-file FILE"))
+}
+
 fn read_dotenv(folder: &Path, named: Option<&Path>) -> Outcome<Option<String>> {
     if let Some(path) = named {
         return read_file(path, MAX_ENV_BYTES).map(Some);
     }
     let path = folder.join(".env");
     if path.is_file() {
+        stays_inside(folder, &path)?;
         read_file(&path, MAX_ENV_BYTES).map(Some)
     } else {
         Ok(None)
@@ -297,6 +314,27 @@ mod tests {
         assert_eq!(project.files.keys().collect::<Vec<_>>(), ["one.env"]);
         assert_eq!(project.dotenv.as_deref(), Some("X=1\n"));
         assert!(!project.names_itself());
+    }
+
+    #[test]
+    fn links_out_of_the_project_are_not_followed() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = outside.path().join("secret");
+        std::fs::write(&secret, "KEY=1\n").unwrap();
+        let file = folder.path().join("shop.yml");
+        let text = "services:\n  web:\n    image: web\n    env_file: [in.env, sub/out.env]\n";
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("real.env"), "A=1\n").unwrap();
+        std::os::unix::fs::symlink("real.env", folder.path().join("in.env")).unwrap();
+        let read = || Project::read(&file, &Variables::default(), &|_| None);
+        assert_eq!(read().unwrap().files["in.env"], "A=1\n");
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("sub")).unwrap();
+        std::fs::rename(&secret, outside.path().join("out.env")).unwrap();
+        let refused = read().unwrap_err();
+        assert!(refused.message.contains("out of the project folder"), "{refused}");
+        std::fs::remove_file(folder.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("out.env"), folder.path().join(".env")).unwrap();
+        assert!(read().is_err());
     }
 
     #[test]

@@ -4,6 +4,9 @@ use crate::exit::{Exit, Failure};
 use berth_api::{Diagnostic, Problem};
 use berth_compose::Severity;
 
+/// Code of a deploy that breaks a rule of the cluster: the file is right, and someone may allow it.
+const BROKEN_RULE: &str = "compose.policy";
+
 /// What an error of the API means to a script and to a person.
 pub fn failure(problem: &Problem) -> Failure {
     let exit = match problem.status {
@@ -12,7 +15,10 @@ pub fn failure(problem: &Problem) -> Failure {
         408 | 429 | 502..=504 => Exit::Unavailable,
         _ => Exit::Failure,
     };
-    let exit = if exit == Exit::Refused && problem.errors.iter().any(|fault| !fault.file.is_empty()) {
+    let exit = if exit == Exit::Refused
+        && problem.code != BROKEN_RULE
+        && problem.errors.iter().any(|fault| !fault.file.is_empty())
+    {
         // The file is wrong, as if the command line had found it.
         Exit::Usage
     } else {
@@ -27,11 +33,10 @@ pub fn failure(problem: &Problem) -> Failure {
         "" => message,
         code => format!("{message} ({code})"),
     };
-    let mut cure = problem.cure.clone();
-    if let (Exit::Unavailable, Some(id)) = (exit, problem.command_id) {
-        let later = format!("the outcome of command {id} is not known; `berth inspect {id}` tells later");
-        cure = Some(cure.map_or_else(|| later.clone(), |cure| format!("{cure}; {later}")));
-    }
+    let cure = match (exit, problem.command_id) {
+        (Exit::Unavailable, Some(id)) => Some(format!("`berth inspect {id}` tells later what came of it")),
+        _ => problem.cure.clone(),
+    };
     Failure {
         exit,
         message,
@@ -82,6 +87,19 @@ mod tests {
         let codes = [404, 401, 403, 409, 412, 422, 503, 504, 429, 500, 400]
             .map(|status| failure(&problem(status)).exit as u8);
         assert_eq!(codes, [3, 4, 4, 4, 4, 4, 5, 5, 5, 1, 1]);
+    }
+
+    #[test]
+    fn a_broken_rule_is_a_refusal_and_no_fault_of_the_file() {
+        let broken = Problem {
+            code: BROKEN_RULE.into(),
+            errors: vec![Diagnostic {
+                file: "shop.yml".into(),
+                ..Diagnostic::default()
+            }],
+            ..problem(403)
+        };
+        assert_eq!(failure(&broken).exit, Exit::Refused);
     }
 
     #[test]
