@@ -83,7 +83,7 @@ const ERRORS: [(u16, &str, When); 13] = [
         "The token is missing, wrong, expired or revoked",
         When::Token,
     ),
-    (403, "The token does not open this", When::Token),
+    (403, "The token does not open this", When::Always),
     (
         404,
         "There is no such object, or it may not be seen",

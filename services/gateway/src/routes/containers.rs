@@ -30,6 +30,7 @@ pub(crate) struct ContainerQuery {
     #[serde(default)]
     all: bool,
     /// Items of a page, 1 to 500; absent: 100.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -46,8 +46,10 @@ pub(crate) struct EventQuery {
     /// After this position, moment (RFC 3339) or age (`90s`, `15m`, `2h`, `7d`); absent: from the beginning.
     since: Option<String>,
     /// Only the last so many, 1 to 500. Not together with `since` and `cursor`.
+    #[param(minimum = 1, maximum = 500)]
     last: Option<u32>,
     /// Items of a page, 1 to 500; absent: 100.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

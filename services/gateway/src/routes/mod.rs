@@ -26,6 +26,7 @@ pub(crate) struct ListQuery {
     /// In this cluster, by id or name.
     cluster: Option<String>,
     /// Items of a page, 1 to 500; absent: 100.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
