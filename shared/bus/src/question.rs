@@ -8,6 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// What the subject of every answer begins with.
+const INBOXES: &str = "_INBOX.";
 /// The longest wait for an answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Questions of one kind answered at the same time.
@@ -150,6 +152,11 @@ impl Bus {
         Fut: Future<Output = Result<A, Rejection>>,
     {
         let Some(reply) = message.reply else { return };
+        // Answers go out with our rights: to an inbox, never where the asker could not speak itself.
+        if !reply.starts_with(INBOXES) {
+            tracing::warn!(subject = %message.subject, %reply, "a question wants its answer elsewhere than in an inbox");
+            return;
+        }
         let key = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
         let answer = match serde_json::from_slice::<Q>(&message.payload) {
             Ok(question) => match handler(key, question).await {

@@ -50,7 +50,8 @@ pub fn agent_inbox(node: NodeId) -> String {
 
 /// What an agent may do: hear of its own node and cluster, speak as its own node.
 ///
-/// Nothing below `$JS.>` but reading the last of its own placements and of its cluster's documents.
+/// It asks what an agent has to ask and nothing else: other questions read their key as a cluster or take the
+/// asker's word for who asks. Nothing below `$JS.>` but reading the last of its own placements and of its cluster's documents.
 pub fn agent_permissions(node: NodeId, cluster: ClusterId) -> Permissions {
     let own_documents = [
         format!("doc.{cluster}.*.*"),
@@ -73,7 +74,8 @@ pub fn agent_permissions(node: NodeId, cluster: ClusterId) -> Permissions {
         format!("hb.{node}"),
         format!("log.{cluster}.{node}"),
         format!("met.{cluster}.{node}"),
-        format!("q.*.*.{node}"),
+        format!("q.scheduler.assignment.{node}"),
+        format!("q.access.secret.{node}"),
         format!("term.{node}.*.out"),
         format!("$JS.API.DIRECT.GET.EVT.evt.*.placement.{node}"),
     ])

@@ -48,6 +48,9 @@ fn an_agent_reaches_only_its_own() {
         (format!("hb.{OTHER}"), false),
         (format!("q.access.secret.{NODE}"), true),
         (format!("q.access.secret.{OTHER}"), false),
+        (format!("q.access.put_secret.{NODE}"), false),
+        (format!("q.access.reveal.{NODE}"), false),
+        (format!("q.log.open.{NODE}"), false),
         (format!("$JS.API.DIRECT.GET.EVT.evt.main.placement.{NODE}"), true),
         (
             format!("$JS.API.DIRECT.GET.EVT.evt.main.placement.{OTHER}"),
