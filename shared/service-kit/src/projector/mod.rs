@@ -70,12 +70,14 @@ impl<V> ViewHandle<V> {
     /// [`Lagging`].
     pub async fn at_least(&self, wanted: u64) -> Result<u64, Lagging> {
         let mut position = self.position.clone();
-        let waited = tokio::time::timeout(READ_WAIT, position.wait_for(|reached| *reached >= wanted)).await;
-        let reached = self.position();
-        match waited {
-            Ok(Ok(_)) => Ok(reached),
-            Ok(Err(_)) | Err(_) => Err(Lagging { wanted, reached }),
+        let wait = position.wait_for(|reached| *reached >= wanted);
+        // The guard of the answer locks the channel: to ask for the position while it lives is a deadlock as
+        // soon as the fold wants to tell of a move.
+        if let Ok(Ok(reached)) = tokio::time::timeout(READ_WAIT, wait).await {
+            return Ok(*reached);
         }
+        let reached = self.position();
+        Err(Lagging { wanted, reached })
     }
 
     /// Tells of every move; for reconcilers and live streams.
@@ -105,6 +107,8 @@ pub struct Projector<V> {
 pub async fn start_projection<V: View>(context: &ServiceContext) -> Result<ViewHandle<V>, LogError> {
     let mut projector = Projector::<V>::restore(context).await?;
     projector.catch_up().await?;
+    // A log without news moves nothing, and the view is at its end all the same.
+    context.health.reached(projector.position);
     let handle = ViewHandle {
         view: projector.view.clone(),
         position: projector.moved.subscribe(),
