@@ -53,6 +53,10 @@ pub struct SettingArgs {
     /// Run only NATS and Postgres; services run in other processes on the same data folder
     #[arg(long)]
     pub embedded_only: bool,
+    /// Wait for another process that runs NATS and Postgres of the data folder, never start them; so do all
+    /// with --only but without the ledger
+    #[arg(long)]
+    pub attach: bool,
     /// Administrator's URL of a Postgres to use instead of an own one
     #[arg(long, value_name = "URL")]
     pub postgres_url: Option<String>,

@@ -252,7 +252,8 @@ impl Client {
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let text = chain(error);
         let message = format!("the platform at {} does not answer: {text}", self.base);
-        let failure = Failure::new(Exit::Unavailable, message);
+        let refused = text.contains("certificate");
+        let failure = Failure::new(if refused { Exit::Refused } else { Exit::Unavailable }, message);
         if text.contains("UnknownIssuer") {
             return failure.cure(
                 "give its CA with --ca FILE or BERTH_CA; the server keeps it in its data folder as ca/ca.pem",

@@ -19,7 +19,9 @@ pub(super) fn check(gathered: &Gathered) -> Result<Config, Vec<Fault>> {
     };
     let services = check.services();
     let embedded_only = check.flag("embedded_only");
-    let partial = !gathered.text("only").is_empty() || embedded_only;
+    let some = !gathered.text("only").is_empty();
+    // Whoever does not write the log never begins a folder: the order of starts does not matter.
+    let attach = check.flag("attach") || (some && !embedded_only && !services.contains("ledger"));
     let data = PathBuf::from(gathered.text("data"));
     let creds = match gathered.text("creds_dir") {
         "" => data.join("creds"),
@@ -33,7 +35,8 @@ pub(super) fn check(gathered: &Gathered) -> Result<Config, Vec<Fault>> {
         metrics: check.optional_address("metrics"),
         services: if embedded_only { BTreeSet::new() } else { services },
         embedded_only,
-        partial,
+        attach,
+        may_attach: some && !embedded_only,
         postgres_url: check.url("postgres_url", &["postgres", "postgresql"]),
         nats_url: check.url("nats_url", &["nats", "tls"]),
         creds_dir: creds,
@@ -205,6 +208,12 @@ impl Check<'_> {
             }
             taken.push((key, address));
         }
+        if config.embedded_only && config.attach {
+            self.fault(
+                "attach",
+                "waits for another process that runs NATS and Postgres, so `embedded_only` makes no sense",
+            );
+        }
         if config.embedded_only && (config.postgres_url.is_some() || config.nats_url.is_some()) {
             self.fault(
                 "embedded_only",
@@ -291,6 +300,16 @@ mod tests {
         let faults = gather(&source(file, &environment, &options)).check().unwrap_err();
         let text: Vec<_> = faults.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn only_the_ledger_begins_a_folder() {
+        let config = |only: &str| gather(&source("", &|_| None, &[("only", only)])).check().unwrap();
+        let of = |only: &str| (config(only).attach, config(only).may_attach);
+        assert_eq!(
+            [of(""), of("scheduler,log"), of("ledger,log")],
+            [(false, false), (true, true), (false, true)]
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Key {
 }
 
 /// All settings, in the order in which they are shown.
-pub const KEYS: [Key; 15] = [
+pub const KEYS: [Key; 16] = [
     Key {
         name: "data",
         default: "/var/lib/berth",
@@ -62,6 +62,10 @@ pub const KEYS: [Key; 15] = [
     },
     Key {
         name: "embedded_only",
+        default: "false",
+    },
+    Key {
+        name: "attach",
         default: "false",
     },
     Key {
@@ -113,8 +117,10 @@ pub struct Config {
     pub services: BTreeSet<&'static str>,
     /// Only NATS and Postgres.
     pub embedded_only: bool,
-    /// Some services were named: others run in other processes.
-    pub partial: bool,
+    /// Another process runs NATS and Postgres of the folder: wait for it, never start them.
+    pub attach: bool,
+    /// Another process may run NATS and Postgres of the folder: start them only if none does.
+    pub may_attach: bool,
     /// Administrator's URL of a foreign Postgres.
     pub postgres_url: Option<String>,
     /// URL of a foreign NATS.

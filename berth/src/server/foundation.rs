@@ -193,8 +193,8 @@ impl Admin {
                 url: url.clone(),
             }));
         }
-        if config.nats_url.is_some() {
-            // Foreign servers, and the database URLs come from the folder or the environment.
+        if config.attach || config.nats_url.is_some() {
+            // The database URLs come from the folder or the environment.
             return Ok(None);
         }
         let data = folder.root().to_path_buf();
@@ -221,7 +221,7 @@ impl Admin {
                     url,
                 }))
             }
-            Err(Error::Locked { .. }) if config.partial && !config.embedded_only => Ok(None),
+            Err(Error::Locked { .. }) if config.may_attach => Ok(None),
             Err(error) => Err(Failure::from_error("start Postgres", &error)),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use berth_access_svc::{
     AccessOptions,
-    ca::{Ca, Leaf},
+    ca::{Ca, LEAF_LIFE, Leaf},
     nats_auth::{Bootstrap, SYSTEM_USER, Signer},
     vault::MasterKey,
 };
@@ -40,6 +40,10 @@ const _: () = assert!(MAX_PAYLOAD_BYTES >= berth_ledger_svc::MIN_MAX_PAYLOAD);
 const NATS_TLS_SECONDS: u32 = 5;
 /// The longest time between two looks at the certificates: clocks jump.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long certificates are good, if not [`LEAF_LIFE`]: for those who want to see a renewal.
+const LIFE_ENV: &str = "BERTH_CERT_LIFETIME";
+/// The shortest life of a certificate: a renewal takes time.
+const MIN_LIFE: Duration = Duration::from_secs(3);
 /// Wait after a renewal that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -54,6 +58,7 @@ pub struct Security {
     creds: PathBuf,
     bus_lines: Option<String>,
     certificates: PathBuf,
+    life: Duration,
     renew_at: Mutex<Timestamp>,
     https: Arc<HotCertificate>,
 }
@@ -76,8 +81,9 @@ impl Security {
             None
         };
         let names = host::advertised(&config.advertise, config.listen.ip());
+        let life = life(std::env::var(LIFE_ENV).ok().as_deref())?;
         let leaf = ca
-            .issue_server(&names, now)
+            .issue_server_for(&names, now, life)
             .map_err(|error| Failure::from_error("make a certificate", &error))?;
         let security = Self {
             ca_sha256: ca.fingerprint(),
@@ -89,6 +95,7 @@ impl Security {
             creds: config.creds_dir.clone(),
             bus_lines,
             certificates: folder.ca(),
+            life,
             renew_at: Mutex::new(leaf.renew_at),
             https: Arc::new(HotCertificate(ArcSwap::from_pointee(certified(&leaf)?))),
         };
@@ -168,7 +175,7 @@ impl Security {
     fn renew(&self) -> Outcome {
         let leaf = self
             .ca
-            .issue_server(&self.names, Clock::now())
+            .issue_server_for(&self.names, Clock::now(), self.life)
             .map_err(|error| Failure::from_error("make a certificate", &error))?;
         self.https.0.store(Arc::new(certified(&leaf)?));
         self.write_nats(&leaf)?;
@@ -182,6 +189,20 @@ impl Security {
             .unwrap_or_else(PoisonError::into_inner)
             .since(Clock::now())
     }
+}
+
+/// How long certificates are good.
+fn life(given: Option<&str>) -> Outcome<Duration> {
+    let Some(text) = given else {
+        return Ok(LEAF_LIFE);
+    };
+    crate::cli::duration(text)
+        .ok()
+        .filter(|life| (MIN_LIFE..=LEAF_LIFE).contains(life))
+        .ok_or_else(|| {
+            Failure::usage(format!("{LIFE_ENV} is `{text}`, which is no life of a certificate"))
+                .cure("give 3s to 7d, or unset it")
+        })
 }
 
 /// Renews certificates until shutdown, without a restart of anything.
@@ -300,6 +321,15 @@ mod tests {
             public_names(&names[1..], "0.0.0.0".parse().unwrap()),
             ["localhost", "127.0.0.1"]
         );
+    }
+
+    #[test]
+    fn a_certificate_lives_as_long_as_is_sensible() {
+        assert_eq!(life(None).unwrap(), LEAF_LIFE);
+        assert_eq!(life(Some("9s")).unwrap(), Duration::from_secs(9));
+        for wrong in ["1s", "8d", "soon"] {
+            assert!(life(Some(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

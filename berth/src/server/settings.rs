@@ -51,7 +51,8 @@ fn read(path: &Path, named: bool) -> Outcome<Option<(PathBuf, String)>> {
 }
 
 fn options(args: &SettingArgs) -> BTreeMap<&'static str, String> {
-    let embedded_only = args.embedded_only.then(|| "true".to_owned());
+    let yes = |set: bool| set.then(|| "true".to_owned());
+    let (embedded_only, attach) = (yes(args.embedded_only), yes(args.attach));
     let given = [
         ("data", &args.data),
         ("listen", &args.listen),
@@ -61,6 +62,7 @@ fn options(args: &SettingArgs) -> BTreeMap<&'static str, String> {
         ("metrics", &args.metrics),
         ("only", &args.only),
         ("embedded_only", &embedded_only),
+        ("attach", &attach),
         ("postgres_url", &args.postgres_url),
         ("nats_url", &args.nats_url),
         ("creds_dir", &args.creds_dir),
