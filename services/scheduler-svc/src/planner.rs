@@ -5,7 +5,7 @@
 
 use crate::SERVICE;
 use async_trait::async_trait;
-use berth_events::{ClusterCommand, CommandBody};
+use berth_events::{ClusterCommand, CommandBody, Meta};
 use berth_eventsourcing::AppendError;
 use berth_ids::{ClusterId, CommandId, NodeId, Timestamp};
 use berth_reconcile::{Next, Reconciler};
@@ -21,6 +21,8 @@ use std::{collections::HashSet, time::Duration};
 
 /// Wait after a conflict: another planner was faster, and its plan is on its way.
 const CONFLICT_DELAY: Duration = Duration::from_millis(20);
+/// Causes of placements that follow from a request (`PlacementReason::cause`).
+const CAUSES_OF_REQUESTS: &[&str] = &["new", "scaled", "changed", "restarted", "started"];
 /// Drains whose end was told and is not in the view yet; a bound on memory, not on drains.
 const MAX_REMEMBERED_DRAINS: usize = 10_000;
 
@@ -69,7 +71,9 @@ impl Planner {
                 .wake_at
                 .map_or(Next::Notice, |at| Next::Within(at.since(now))));
         }
-        let meta = own_meta(&self.context);
+        let meta = self
+            .view
+            .read(|view| meta_of(&plan, view, own_meta(&self.context)));
         let appended = append_events(&self.context, &tenant, meta, plan.appends(), plan.guards.clone()).await;
         match appended {
             Ok(appended) => {
@@ -137,6 +141,30 @@ impl Reconciler for Planner {
                 .with_label_values(&labels)
                 .observe(took.as_secs_f64());
         });
+    }
+}
+
+/// What follows from a request carries its correlation and its trace on; what the planner does by itself (a
+/// node was lost, a container failed) begins its own.
+fn meta_of(plan: &Plan, view: &SchedulerView, own: Meta) -> Meta {
+    let asked = |cause: &str| CAUSES_OF_REQUESTS.contains(&cause);
+    let placed = plan.changes.iter().flat_map(|change| &change.place);
+    let placed = placed
+        .filter(|placed| asked(&placed.why.cause))
+        .map(|placed| placed.application_id);
+    let blocked = plan.blocked.iter().map(|blocked| blocked.application_id);
+    let cause = placed
+        .chain(blocked)
+        .find_map(|id| view.application(id))
+        .map(|row| row.cause.clone());
+    match cause {
+        Some(cause) => Meta {
+            correlation_id: cause.correlation_id,
+            causation_id: Some(cause.event_id),
+            traceparent: cause.traceparent,
+            ..own
+        },
+        None => own,
     }
 }
 

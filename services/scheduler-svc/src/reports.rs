@@ -3,9 +3,9 @@
 use berth_bus::{Delivered, Handled, subject};
 use berth_events::{AllocationEvent, AllocationReport, Category, Event, Meta, StreamName};
 use berth_eventsourcing::{Aggregate, AppendError, Expected};
-use berth_ids::NodeId;
+use berth_ids::{AllocationId, CorrelationId, NodeId};
 use berth_scheduler_core::{
-    allocation::{AllocationAggregate, NodeAllocations, take},
+    allocation::{AllocationAggregate, NodeAllocations, allocation_of, take},
     view::SchedulerView,
 };
 use berth_service_kit::{LogError, ServiceContext, ViewHandle, append_events, new_id, telemetry};
@@ -117,10 +117,12 @@ impl Reports {
         version: u64,
         events: Vec<AllocationEvent>,
     ) -> Result<(), AppendError> {
+        let known = events.iter().find_map(allocation_of);
+        let correlation = known.and_then(|id| self.view.read(|view| correlation_of(view, id)));
         let meta = Meta {
             actor: format!("node:{}", report.node_id),
             command_id: None,
-            correlation_id: new_id(),
+            correlation_id: correlation.unwrap_or_else(new_id),
             causation_id: None,
             traceparent: telemetry::current_traceparent().or_else(|| report.traceparent.clone()),
         };
@@ -157,4 +159,10 @@ impl Reports {
 /// The stream of what was seen on a node.
 fn stream(node: NodeId) -> StreamName {
     StreamName::new(Category::Allocation, node)
+}
+
+/// The request behind the application of an allocation.
+fn correlation_of(view: &SchedulerView, id: AllocationId) -> Option<CorrelationId> {
+    let application = view.allocation(id)?.application_id;
+    Some(view.application(application)?.cause.correlation_id)
 }

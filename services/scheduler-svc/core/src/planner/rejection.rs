@@ -173,7 +173,7 @@ impl Refused {
     pub fn cure(&self, node: &str) -> String {
         match self {
             Self::VolumeElsewhere { home } => format!(
-                "bring node {home} back, or give its data up with `--abandon-volume`, or set \
+                "bring node {home} back, or give its data up with `berth app abandon-volume`, or set \
                  `reschedule:on-node-failure` in the file"
             ),
             Self::VolumeGoing { volume } => {

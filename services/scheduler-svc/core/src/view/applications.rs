@@ -1,6 +1,6 @@
 //! Folds applications.
 
-use super::{ApplicationRow, SchedulerView, SlotKey, blocked_key, kind, slot_key};
+use super::{ApplicationRow, Cause, SchedulerView, SlotKey, blocked_key, kind, slot_key};
 use crate::spec_hash;
 use berth_events::{
     ApplicationCreated, ApplicationEvent, ProjectSpec, Recorded, ReleaseStarted, spec::ServiceMode,
@@ -16,7 +16,9 @@ impl SchedulerView {
         };
         let mut touched = vec![RowKey::new(kind::APPLICATION, id)];
         if let ApplicationEvent::Created(created) = event {
-            self.applications.insert(id, new_row(created, recorded.version));
+            let mut row = new_row(created, recorded.version);
+            row.cause = cause(recorded);
+            self.applications.insert(id, row);
             return touched;
         }
         if matches!(event, ApplicationEvent::Removed(_)) {
@@ -28,6 +30,9 @@ impl SchedulerView {
             return vec![];
         };
         row.version = recorded.version;
+        if !matches!(event, ApplicationEvent::ReleaseSettled(_)) {
+            row.cause = cause(recorded);
+        }
         match event {
             ApplicationEvent::ReleaseStarted(started) => {
                 start_release(row, started);
@@ -135,6 +140,15 @@ impl SchedulerView {
     }
 }
 
+fn cause(recorded: &Recorded) -> Cause {
+    let meta = recorded.meta();
+    Cause {
+        event_id: recorded.id,
+        correlation_id: meta.correlation_id,
+        traceparent: meta.traceparent,
+    }
+}
+
 fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
     ApplicationRow {
         application_id: created.application_id,
@@ -156,6 +170,7 @@ fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
         scaled: BTreeSet::new(),
         removing: None,
         volume_nodes: BTreeSet::new(),
+        cause: Cause::default(),
     }
 }
 

@@ -14,8 +14,8 @@ mod rows;
 mod tests;
 
 pub use rows::{
-    AllocationRow, ApplicationRow, AssignedRow, Availability, BlockedRow, ClusterRow, DecisionsRow, Ended,
-    Failure, Home, NodeRow, SlotKey, SlotRow, SpecRow,
+    AllocationRow, ApplicationRow, AssignedRow, Availability, BlockedRow, Cause, ClusterRow, DecisionsRow,
+    Ended, Failure, Home, NodeRow, SlotKey, SlotRow, SpecRow,
 };
 
 use berth_events::{Event, Recorded};
@@ -58,7 +58,7 @@ mod kind {
 
 impl View for SchedulerView {
     const NAME: &'static str = "scheduler";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let mut touched = match event {

@@ -5,7 +5,9 @@ use berth_events::{
     BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, SecurityPolicy, StopReason,
     spec::{ApplicationSpec, ContainerSpec, RestartPolicy, ServiceMode, Strategy},
 };
-use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp};
+use berth_ids::{
+    AllocationId, ApplicationId, ClusterId, CorrelationId, EventId, Name, NodeId, ReleaseId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -130,6 +132,21 @@ pub struct ApplicationRow {
     pub removing: Option<bool>,
     /// Nodes that have had containers with its named volumes.
     pub volume_nodes: BTreeSet<NodeId>,
+    /// The request behind its newest change.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// The request behind a change: what follows from it carries it on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cause {
+    /// The event of the change.
+    pub event_id: EventId,
+    /// One a request from outside.
+    pub correlation_id: CorrelationId,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl ApplicationRow {

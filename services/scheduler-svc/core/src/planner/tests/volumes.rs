@@ -30,7 +30,7 @@ fn a_volume_keeps_its_slot_on_the_lost_node_until_it_is_abandoned() {
     );
     let cure = report.cure.unwrap();
     assert!(
-        cure.contains("bring node n1 back") && cure.contains("--abandon-volume"),
+        cure.contains("bring node n1 back") && cure.contains("`berth app abandon-volume`"),
         "{cure}"
     );
     lab.command(SchedulerCommand::AbandonVolume {
@@ -102,7 +102,7 @@ fn a_full_home_is_reported_with_both_ways_out() {
     );
     let cure = report.cure.unwrap();
     assert!(cure.starts_with("free 2 GiB of memory on n1"), "{cure}");
-    assert!(cure.contains("--abandon-volume"), "{cure}");
+    assert!(cure.contains("`berth app abandon-volume`"), "{cure}");
 }
 
 #[test]
