@@ -49,7 +49,7 @@ pub struct Container {
     /// Which step failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureReason>,
-    /// What the engine said of a failure.
+    /// What the engine said of a failure: its own, or that of the one before while this one does not run yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// It is to be stopped, and why.

@@ -1,9 +1,6 @@
 //! Answers about clusters, nodes and tokens.
 
-use crate::{
-    ApiView, ClusterRow, DrainRow, NodeRow, TokenRow,
-    service::{counts, reserved},
-};
+use crate::{ApiView, ClusterRow, DrainRow, NodeRow, TokenRow, service::reserved};
 use berth_api::{
     Cluster, ClusterState, ContainerCounts, Drain, DrainState, Node, NodeCounts, NodeStatus, Token,
     TokenKind, TokenState,
@@ -46,7 +43,7 @@ impl ApiView {
             }
             answer.cpu_millis = answer.cpu_millis.saturating_add(node.facts.cpu_millis);
             answer.memory_bytes = answer.memory_bytes.saturating_add(node.facts.memory_bytes);
-            let here = counts(self.live_on(node.id));
+            let here = self.counts(self.live_on(node.id));
             answer.containers.total += here.total;
             answer.containers.running += here.running;
             answer.containers.healthy += here.healthy;
@@ -63,7 +60,7 @@ impl ApiView {
 
     /// The answer about a node.
     pub fn node(&self, row: &NodeRow) -> Node {
-        let containers = counts(self.live_on(row.id));
+        let containers = self.counts(self.live_on(row.id));
         let (cpu_reserved_millis, memory_reserved_bytes) = reserved(self.live_on(row.id));
         Node {
             id: row.id,

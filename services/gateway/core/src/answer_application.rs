@@ -1,6 +1,6 @@
 //! Answers about applications.
 
-use crate::{ApiView, ApplicationRow, ReleaseRow, service::counts};
+use crate::{ApiView, ApplicationRow, ReleaseRow};
 use berth_api::{Application, Release, ReleaseState, Service, ServiceWhy, Why};
 use berth_events::{
     ReleaseOutcome,
@@ -20,7 +20,7 @@ impl ApiView {
             services: services
                 .map(|(name, spec)| self.service(row, name, spec))
                 .collect(),
-            containers: counts(self.allocations_of(row.id)),
+            containers: self.counts(self.allocations_of(row.id)),
             volumes: row.spec.volumes.keys().cloned().collect(),
             networks: row.spec.networks.keys().cloned().collect(),
             warnings: row.warnings.clone(),

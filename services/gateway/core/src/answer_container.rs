@@ -1,7 +1,13 @@
 //! Answers about containers.
 
-use crate::{AllocationRow, ApiView, MAX_ENDED_OF_SLOT, explain::explain};
-use berth_api::{Container, ContainerWhy};
+use crate::{
+    AllocationRow, ApiView, MAX_ENDED_OF_SLOT,
+    explain::{self, explain},
+};
+use berth_api::{Container, ContainerState, ContainerWhy, NodeStatus};
+
+/// Cause of a placement whose slot's container failed.
+const CRASHED: &str = "crashed";
 
 impl ApiView {
     /// The answer about a container, as lists hold it: without its history.
@@ -18,14 +24,14 @@ impl ApiView {
             cluster_id: row.cluster_id,
             release_id: row.release_id,
             image: row.image.clone(),
-            state: row.state,
+            state: self.shown_state(row),
             health: row.health,
             health_output: row.health_output.clone(),
             restarts: row.restarts,
             exit_code: row.exit_code,
             oom_killed: row.oom_killed,
             failure: row.failure,
-            message: row.message.clone(),
+            message: row.message.clone().or_else(|| self.failed_before(row)),
             stop_reason: row.stop_reason,
             container_id: row.container_id.clone(),
             image_id: row.image_id.clone(),
@@ -37,6 +43,33 @@ impl ApiView {
             why: row.why.clone(),
             history: Vec::new(),
         }
+    }
+
+    /// What a container does, as far as anybody knows: nothing is known of a lost node.
+    pub(crate) fn shown_state(&self, row: &AllocationRow) -> ContainerState {
+        let is_lost = |node: &crate::NodeRow| node.status() == NodeStatus::Lost;
+        if !row.state.ended() && self.nodes.get(&row.node_id).is_some_and(is_lost) {
+            ContainerState::Lost
+        } else {
+            row.state
+        }
+    }
+
+    /// How the slot's container before this one failed, while this one does not run yet.
+    fn failed_before(&self, row: &AllocationRow) -> Option<String> {
+        let starts = matches!(
+            row.state,
+            ContainerState::Placed | ContainerState::Pulling | ContainerState::Created
+        );
+        if !starts || row.why.cause != CRASHED {
+            return None;
+        }
+        self.allocations_of(row.application_id)
+            .filter(|other| other.service == row.service && other.slot == row.slot)
+            .filter(|other| (other.placed_position, other.id) < (row.placed_position, row.id))
+            .max_by_key(|other| (other.placed_position, other.id))
+            .and_then(explain::failed)
+            .map(|how| format!("the one before failed {how}"))
     }
 
     /// The answer about a container, with its history.
@@ -66,7 +99,7 @@ impl ApiView {
             .filter(|block| block.slots.contains(&row.slot));
         ContainerWhy {
             container: self.container_in_full(row),
-            explanation: explain(row, self.nodes.get(&row.node_id), block),
+            explanation: explain(row, self.nodes.get(&row.node_id), block, self.failed_before(row)),
             predecessors: before.into_iter().map(|other| self.container(other)).collect(),
         }
     }

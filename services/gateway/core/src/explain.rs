@@ -5,8 +5,14 @@ use berth_api::{ContainerHealth, ContainerState, NodeStatus};
 use berth_events::{FailureReason, StopReason};
 
 /// One sentence a line, the most important first.
-pub(crate) fn explain(row: &AllocationRow, node: Option<&NodeRow>, block: Option<&Block>) -> Vec<String> {
+pub(crate) fn explain(
+    row: &AllocationRow,
+    node: Option<&NodeRow>,
+    block: Option<&Block>,
+    before: Option<String>,
+) -> Vec<String> {
     let mut lines = vec![state(row)];
+    lines.extend(before);
     if let Some(node) = node.filter(|node| node.status() != NodeStatus::Ready) {
         lines.push(format!(
             "node `{}` is {} since {}",
@@ -83,12 +89,18 @@ fn state(row: &AllocationRow) -> String {
 
 fn ended(row: &AllocationRow) -> String {
     let node = &row.node_name;
-    let message = row.message.as_deref().unwrap_or_default().trim();
-    match (row.failure, row.exit_code) {
-        (Some(reason), _) => format!("it failed on node `{node}`: {}: {message}", failure(reason)),
+    match (failed(row), row.exit_code) {
+        (Some(how), _) => format!("it failed {how}"),
         (None, Some(code)) => format!("it ended on node `{node}` with {}", ending(code, row.oom_killed)),
         (None, None) => format!("it is gone from node `{node}`"),
     }
+}
+
+/// Where and how a container failed, if it did.
+pub(crate) fn failed(row: &AllocationRow) -> Option<String> {
+    let message = row.message.as_deref().unwrap_or_default().trim();
+    row.failure
+        .map(|reason| format!("on node `{}`: {}: {message}", row.node_name, failure(reason)))
 }
 
 fn failure(reason: FailureReason) -> &'static str {

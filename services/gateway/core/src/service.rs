@@ -62,7 +62,7 @@ impl ApiView {
             .values()
             .filter(|row| row.stop_reason.is_none() || row.state.ended())
         {
-            match row.state {
+            match self.shown_state(row) {
                 ContainerState::Running => {
                     tally.running += 1;
                     tally.healthy += u32::from(row.health == ContainerHealth::Healthy);
@@ -143,17 +143,19 @@ impl ApiView {
     }
 }
 
-/// Counts containers that have not ended.
-pub(crate) fn counts<'r>(rows: impl Iterator<Item = &'r AllocationRow>) -> ContainerCounts {
-    let mut counts = ContainerCounts::default();
-    for row in rows.filter(|row| !row.state.ended()) {
-        counts.total += 1;
-        if row.state == ContainerState::Running {
-            counts.running += 1;
-            counts.healthy += u32::from(row.health == ContainerHealth::Healthy);
+impl ApiView {
+    /// Counts containers that have not ended.
+    pub(crate) fn counts<'r>(&self, rows: impl Iterator<Item = &'r AllocationRow>) -> ContainerCounts {
+        let mut counts = ContainerCounts::default();
+        for row in rows.filter(|row| !row.state.ended()) {
+            counts.total += 1;
+            if self.shown_state(row) == ContainerState::Running {
+                counts.running += 1;
+                counts.healthy += u32::from(row.health == ContainerHealth::Healthy);
+            }
         }
+        counts
     }
-    counts
 }
 
 /// Processor time and memory that containers have reserved.

@@ -166,7 +166,7 @@ impl World {
                 ..RestartPolicy::default()
             },
             why: PlacementReason {
-                cause: "new".into(),
+                cause: if number == 1 { "new" } else { "crashed" }.into(),
                 candidates: 2,
                 refused: BTreeMap::from([("memory".into(), 1)]),
                 score: BTreeMap::from([("spread".into(), 7)]),
@@ -320,6 +320,28 @@ fn a_node_has_one_word() {
 }
 
 #[test]
+fn nothing_is_said_to_run_on_a_lost_node() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let id = world.place(1, 1, RestartCondition::Any);
+    world.runs(id);
+    world.settle();
+    world.node(NODE, NodeEvent::Lost(NodeLost { silent_ms: 2_000 }));
+    let shown = |world: &World| {
+        let row = world.view.find_container(&everything(), &id.to_string()).unwrap();
+        (
+            world.view.container(row).state,
+            world.view.application(world.row()).containers.running,
+        )
+    };
+    assert_eq!(shown(&world), (ContainerState::Lost, 0));
+    assert_eq!(world.status(), ApplicationStatus::Degraded);
+    world.node(NODE, NodeEvent::Returned(NodeReturned {}));
+    assert_eq!(shown(&world), (ContainerState::Running, 1));
+    assert_eq!(world.status(), ApplicationStatus::Running);
+}
+
+#[test]
 fn an_application_goes_from_deploying_to_running_and_degraded() {
     let mut world = world();
     world.deploy(2, RestartCondition::Any);
@@ -436,8 +458,14 @@ fn a_container_tells_its_story() {
     };
     world.saw(AllocationEvent::Failed(failed));
     let second = world.place(2, 1, RestartCondition::Any);
-    world.runs(second);
     let access = everything();
+    let starting = world
+        .view
+        .container_why(world.view.find_container(&access, &second.to_string()).unwrap());
+    let before = "the one before failed on node `n1`: its image is not to be had: no such image";
+    assert_eq!(starting.explanation[1], before);
+    assert_eq!(starting.container.message.as_deref(), Some(before));
+    world.runs(second);
     let found = world.view.find_container(&access, "shop_web_1").unwrap();
     assert_eq!(found.id, second, "of two with one name the living one is meant");
     let why = world.view.container_why(found);
