@@ -27,8 +27,23 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub struct Swarm {
     /// Its engines.
     pub lab: Lab,
+    /// Id of the image, the same on every engine.
+    image: String,
     engines: Vec<Engine>,
     manager: Engine,
+}
+
+/// Gives every engine the same image. Named by its id it is not asked for at a registry before each task.
+fn share_image(lab: &Lab) -> Result<String> {
+    let (first, others) = lab.nodes().split_first().context("at least one node")?;
+    first.import_busybox(IMAGE)?;
+    let file = first.folder().join("image.tar").display().to_string();
+    first.docker(&["save", "-o", &file, IMAGE])?;
+    for node in others {
+        node.docker(&["load", "-q", "-i", &file])?;
+    }
+    let id = first.docker(&["image", "inspect", "--format", "{{.Id}}", IMAGE])?;
+    Ok(id.trim().to_owned())
 }
 
 /// A task that runs.
@@ -49,7 +64,6 @@ impl Swarm {
         let mut join = Vec::new();
         for number in 1..=nodes {
             let node = lab.node(number).context("a node of the lab")?;
-            node.import_busybox(IMAGE)?;
             let address = node.address().to_string();
             if join.is_empty() {
                 node.docker(&["swarm", "init", "--advertise-addr", &address])?;
@@ -69,8 +83,10 @@ impl Swarm {
             engines.push(Engine::of(node).await?);
         }
         let manager = engines.first().context("at least one node")?.clone();
+        let image = share_image(&lab)?;
         Ok(Self {
             lab,
+            image,
             engines,
             manager,
         })
@@ -88,7 +104,7 @@ impl Swarm {
             }),
             task_template: Some(TaskSpec {
                 container_spec: Some(TaskSpecContainerSpec {
-                    image: Some(IMAGE.into()),
+                    image: Some(self.image.clone()),
                     ..TaskSpecContainerSpec::default()
                 }),
                 ..TaskSpec::default()
