@@ -1,7 +1,7 @@
 //! Listens to heartbeats and commands cluster-svc when a node falls silent or is heard again.
 
 use berth_bus::{Bus, async_nats::connection::State};
-use berth_events::{ClusterCommand, CommandBody, CommandOutcome};
+use berth_events::{ClusterCommand, CommandBody, CommandOutcome, Heartbeat};
 use berth_ids::{ClusterId, CommandId, NodeId};
 use berth_monitor_core::{MonitorView, Verdict, Watch};
 use berth_service_kit::{ServiceContext, ViewHandle, derived_id, own_command};
@@ -71,14 +71,14 @@ impl Watcher {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 beat = beats.next() => match beat {
-                    Some(message) => self.heard(&message.subject),
+                    Some(message) => self.heard(&message),
                     None => return,
                 },
                 _ = ticks.tick() => {
                     // What waits in the queue was heard before this look.
                     for _ in 0..MAX_DRAINED {
                         match beats.next().now_or_never() {
-                            Some(Some(message)) => self.heard(&message.subject),
+                            Some(Some(message)) => self.heard(&message),
                             Some(None) => return,
                             None => break,
                         }
@@ -90,13 +90,18 @@ impl Watcher {
     }
 
     /// The subject alone says whose heartbeat it is: an agent can publish only on its own.
-    fn heard(&mut self, subject: &str) {
-        if let Some(node) = subject
+    fn heard(&mut self, message: &berth_bus::async_nats::Message) {
+        if let Some(node) = message
+            .subject
             .strip_prefix("hb.")
             .and_then(|id| id.parse::<NodeId>().ok())
         {
             let now = self.now();
-            self.watch.heard(node, now);
+            // A body that says nothing of the engine is that of an agent of another version.
+            match serde_json::from_slice::<Heartbeat>(&message.payload) {
+                Ok(beat) if !beat.engine_up => self.watch.heard_without_engine(node, now),
+                Ok(_) | Err(_) => self.watch.heard(node, now),
+            }
         }
     }
 

@@ -8,4 +8,4 @@ mod watch;
 
 pub use usage::{MAX_SAMPLE_NODES, SAMPLE_MAX_AGE_MS, UsageStore};
 pub use view::{MonitorView, WatchedNode};
-pub use watch::{FIRST_HEARD_MS, Known, REPEAT_MS, SILENCE_MS, STALL_MS, Verdict, Watch};
+pub use watch::{ENGINE_AWAY_MS, FIRST_HEARD_MS, Known, REPEAT_MS, SILENCE_MS, STALL_MS, Verdict, Watch};

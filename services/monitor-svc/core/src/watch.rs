@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const SILENCE_MS: u64 = 1_500;
 /// Time that a node has until its first heartbeat, after it is known.
 pub const FIRST_HEARD_MS: u64 = 6_000;
+/// How long an engine may be away, for an upgrade or after a crash, before its node counts as lost: without an
+/// engine the agent can neither see nor start a container.
+pub const ENGINE_AWAY_MS: u64 = 20_000;
 /// A watcher that was not asked for so long was held up itself.
 pub const STALL_MS: u64 = 750;
 /// A verdict that has had no effect is given again after this time.
@@ -58,6 +61,8 @@ struct Watched {
     heard_at: u64,
     /// It was heard at least once.
     heard: bool,
+    /// Since when its agent says that the engine does not answer.
+    engine_away_since: Option<u64>,
     /// When a verdict was given on this version.
     said: Option<(u64, u64)>,
 }
@@ -81,6 +86,7 @@ impl Watch {
                 known,
                 heard_at: now,
                 heard: false,
+                engine_away_since: None,
                 said: None,
             });
             if watched.known.version != known.version {
@@ -96,6 +102,18 @@ impl Watch {
         if let Some(watched) = self.nodes.get_mut(&node) {
             watched.heard_at = watched.heard_at.max(now);
             watched.heard = true;
+            watched.engine_away_since = None;
+        }
+    }
+
+    /// A heartbeat came that says that the engine does not answer: good for a while only.
+    pub fn heard_without_engine(&mut self, node: NodeId, now: u64) {
+        if let Some(watched) = self.nodes.get_mut(&node) {
+            let since = *watched.engine_away_since.get_or_insert(now);
+            watched.heard = true;
+            if now.saturating_sub(since) < ENGINE_AWAY_MS {
+                watched.heard_at = watched.heard_at.max(now);
+            }
         }
     }
 
@@ -183,7 +201,10 @@ impl Watched {
     }
 
     fn is_back(&self, now: u64) -> bool {
-        self.known.lost && self.heard && now.saturating_sub(self.heard_at) < SILENCE_MS
+        self.known.lost
+            && self.heard
+            && self.engine_away_since.is_none()
+            && now.saturating_sub(self.heard_at) < SILENCE_MS
     }
 
     /// True once a version, and again after a while if nothing came of it.

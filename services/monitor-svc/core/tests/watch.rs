@@ -2,7 +2,9 @@
 
 use berth_events::UsageSample;
 use berth_ids::{ClusterId, NodeId, Timestamp};
-use berth_monitor_core::{FIRST_HEARD_MS, Known, SAMPLE_MAX_AGE_MS, SILENCE_MS, UsageStore, Verdict, Watch};
+use berth_monitor_core::{
+    ENGINE_AWAY_MS, FIRST_HEARD_MS, Known, SAMPLE_MAX_AGE_MS, SILENCE_MS, UsageStore, Verdict, Watch,
+};
 use std::collections::BTreeSet;
 
 const CLUSTER: ClusterId = ClusterId::from_u128(1);
@@ -15,6 +17,7 @@ struct World {
     now: u64,
     nodes: Vec<(NodeId, Known)>,
     silent: BTreeSet<NodeId>,
+    engineless: BTreeSet<NodeId>,
 }
 
 fn node(n: u128) -> NodeId {
@@ -33,6 +36,7 @@ impl World {
             now: 0,
             nodes: (1..=count).map(|n| (node(n), known)).collect(),
             silent: BTreeSet::new(),
+            engineless: BTreeSet::new(),
         };
         world.run(2_000);
         world
@@ -47,7 +51,11 @@ impl World {
             self.watch.know(self.nodes.clone(), self.now);
             if self.now.is_multiple_of(BEAT_MS) {
                 for (id, _) in self.nodes.iter().filter(|(id, _)| !self.silent.contains(id)) {
-                    self.watch.heard(*id, self.now);
+                    if self.engineless.contains(id) {
+                        self.watch.heard_without_engine(*id, self.now);
+                    } else {
+                        self.watch.heard(*id, self.now);
+                    }
                 }
             }
             for verdict in self.watch.tick(self.now) {
@@ -189,4 +197,26 @@ fn only_fresh_samples_are_answers() {
     assert!(store.take(sample(3, 2), 20_000));
     assert_eq!(store.of(CLUSTER, 20_000).len(), 2);
     assert_eq!(store.of(CLUSTER, SAMPLE_MAX_AGE_MS + 1).len(), 1);
+}
+
+#[test]
+fn a_node_without_its_engine_is_lost_after_a_while_and_back_with_it() {
+    let mut world = World::with_nodes(3);
+    world.engineless.insert(node(2));
+    assert_eq!(
+        world.run(ENGINE_AWAY_MS - BEAT_MS),
+        [],
+        "an engine may be upgraded"
+    );
+    world.engineless.clear();
+    assert_eq!(world.run(5_000), []);
+    world.engineless.insert(node(2));
+    let said = world.run(ENGINE_AWAY_MS + 2 * SILENCE_MS);
+    assert!(
+        matches!(said[..], [(_, Verdict::Lost { node_id, .. })] if node_id == node(2)),
+        "{said:?}"
+    );
+    world.engineless.clear();
+    let said = world.run(1_000);
+    assert!(matches!(said[..], [(_, Verdict::Returned { .. })]), "{said:?}");
 }
