@@ -11,6 +11,7 @@ mod logs;
 mod node;
 mod session;
 mod status;
+mod tables;
 mod token;
 mod top;
 mod wait;

@@ -1,6 +1,6 @@
 //! `berth why`: the reasons of a place, and the reasons of a wait.
 
-use super::{Session, application};
+use super::{Session, tables};
 use crate::{
     cli::Why as Args,
     exit::{Exit, Failure, Outcome},
@@ -100,7 +100,7 @@ fn application_text(why: &Why) -> String {
     let mut text = format!(
         "{} is {}\n",
         why.name,
-        paint(&word(&why.status), application::tone(why.status))
+        paint(&word(&why.status), tables::tone(why.status))
     );
     for service in &why.services {
         text.push('\n');
@@ -110,7 +110,7 @@ fn application_text(why: &Why) -> String {
 }
 
 fn service_text(service: &ServiceWhy, placed_too: bool) -> String {
-    let status = paint(&word(&service.status), application::tone(service.status));
+    let status = paint(&word(&service.status), tables::tone(service.status));
     let mut text = format!(
         "{}: {status}, {} of {} running\n",
         service.service, service.running, service.wanted
@@ -145,7 +145,7 @@ fn pending_text(report: &BlockReport, slots: &BTreeSet<u32>) -> String {
 }
 
 fn place_text(container: &Container) -> String {
-    let (state, tone) = application::state_of(container);
+    let (state, tone) = tables::state_of(container);
     let mut text = format!(
         "  {} on {}: {}\n",
         container.name,
@@ -213,7 +213,7 @@ fn container_text(why: &ContainerWhy) -> String {
             "  before: {} on {}, {}\n",
             before.id,
             before.node,
-            application::state_of(before).0
+            tables::state_of(before).0
         ));
     }
     text

@@ -1,0 +1,194 @@
+//! How applications and containers look to people.
+
+use crate::{
+    cli::age,
+    output::{Table, Tone, cell, toned, word},
+};
+use berth_api::{Application, ApplicationStatus, Container, ContainerHealth, ContainerState};
+use berth_events::ReleaseSource;
+use berth_ids::Timestamp;
+
+/// The tone of a status.
+pub fn tone(status: ApplicationStatus) -> Tone {
+    match status {
+        ApplicationStatus::Running => Tone::Good,
+        ApplicationStatus::Deploying | ApplicationStatus::Removing | ApplicationStatus::Pending => Tone::Warn,
+        ApplicationStatus::Degraded => Tone::Bad,
+        ApplicationStatus::Stopped => Tone::Dim,
+    }
+}
+
+/// Applications, for people.
+pub fn table(applications: &Vec<Application>, now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "NAME",
+        "STATUS",
+        "CONTAINERS",
+        "SERVICES",
+        "RELEASE",
+        "CLUSTER",
+        "CHANGED",
+        "ID",
+    ]);
+    for application in applications {
+        let services: Vec<_> = application
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        table.row([
+            cell(&application.name),
+            toned(word(&application.status), tone(application.status)),
+            cell(format!(
+                "{}/{}",
+                application.containers.running,
+                wanted_of(application)
+            )),
+            cell(services.join(", ")),
+            cell(application.releases.first().map_or(0, |release| release.number)),
+            cell(&application.cluster),
+            cell(format!("{} ago", age(application.updated_at, now))),
+            toned(application.id, Tone::Dim),
+        ]);
+    }
+    table.render()
+}
+
+fn wanted_of(application: &Application) -> u32 {
+    application.services.iter().map(|service| service.wanted).sum()
+}
+
+/// An application, for people.
+pub fn fields(application: &Application) -> String {
+    let mut table = Table::fields();
+    table.field("Name", &application.name);
+    table.field("Id", application.id);
+    table.field("Cluster", &application.cluster);
+    table.field("Status", word(&application.status));
+    table.field(
+        "Volumes",
+        application.volumes.iter().cloned().collect::<Vec<_>>().join(", "),
+    );
+    table.field(
+        "Networks",
+        application
+            .networks
+            .iter()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    table.field("Created", application.created_at);
+    table.field("Changed", application.updated_at);
+    table.field("Version", application.version);
+    let mut services = Table::new(&["SERVICE", "STATUS", "RUNNING", "IMAGE", "PORTS", "PENDING"]);
+    for service in &application.services {
+        services.row([
+            cell(&service.name),
+            toned(word(&service.status), tone(service.status)),
+            cell(format!("{}/{}", service.running, service.wanted)),
+            cell(&service.image),
+            cell(service.ports.join(", ")),
+            cell(
+                service
+                    .pending
+                    .as_ref()
+                    .map_or("", |report| report.summary.as_str()),
+            ),
+        ]);
+    }
+    let mut releases = Table::new(&["RELEASE", "STATE", "SOURCE", "BY", "STARTED"]);
+    for release in &application.releases {
+        let source = match &release.source {
+            ReleaseSource::Compose { file_name, .. } => file_name.clone(),
+            ReleaseSource::Image { image } => image.clone(),
+        };
+        let started = cell(release.started_at);
+        releases.row([
+            cell(release.number),
+            cell(word(&release.state)),
+            cell(source),
+            cell(&release.actor),
+            started,
+        ]);
+    }
+    let warnings: Vec<_> = application
+        .warnings
+        .iter()
+        .map(|warning| {
+            format!(
+                "warning[{}]: {} ({})",
+                warning.code, warning.message, warning.path
+            )
+        })
+        .collect();
+    let mut parts = vec![table.render(), services.render(), releases.render()];
+    if !warnings.is_empty() {
+        parts.push(warnings.join("\n"));
+    }
+    parts.join("\n\n")
+}
+
+/// State of a container as one word and its tone.
+pub fn state_of(container: &Container) -> (String, Tone) {
+    let state = word(&container.state);
+    match (container.state, container.health) {
+        (ContainerState::Running, ContainerHealth::Unhealthy) => ("running (unhealthy)".into(), Tone::Bad),
+        (ContainerState::Running, ContainerHealth::Healthy) => ("running (healthy)".into(), Tone::Good),
+        (ContainerState::Running, ContainerHealth::Unknown) => (state, Tone::Good),
+        (ContainerState::Exited, _) => match container.exit_code {
+            Some(0) => ("exited (0)".into(), Tone::Dim),
+            Some(code) => (format!("exited ({code})"), Tone::Bad),
+            None => (state, Tone::Dim),
+        },
+        (ContainerState::Failed, _) => match container.failure {
+            Some(reason) => (format!("failed ({})", word(&reason)), Tone::Bad),
+            None => (state, Tone::Bad),
+        },
+        (ContainerState::Lost, _) => (state, Tone::Bad),
+        (ContainerState::Removed, _) => (state, Tone::Dim),
+        (
+            ContainerState::Placed
+            | ContainerState::Pulling
+            | ContainerState::Created
+            | ContainerState::Stopping,
+            _,
+        ) => (state, Tone::Warn),
+    }
+}
+
+/// Containers, for people.
+pub fn container_table(containers: &Vec<Container>, now: Timestamp) -> String {
+    let mut table = Table::new(&[
+        "NAME", "STATE", "APP", "SERVICE", "NODE", "IMAGE", "PORTS", "RESTARTS", "SINCE",
+    ]);
+    for container in containers {
+        let (state, tone) = state_of(container);
+        let since = container
+            .ended_at
+            .or(container.started_at)
+            .unwrap_or(container.placed_at);
+        let ports: Vec<_> = container
+            .ports
+            .iter()
+            .map(|port| {
+                format!(
+                    "{}:{}->{}/{}",
+                    port.host_ip, port.host_port, port.target, port.protocol
+                )
+            })
+            .collect();
+        table.row([
+            cell(&container.name),
+            toned(state, tone),
+            cell(&container.application),
+            cell(&container.service),
+            cell(&container.node),
+            cell(&container.image),
+            cell(ports.join(", ")),
+            cell(container.restarts),
+            cell(age(since, now)),
+        ]);
+    }
+    table.render()
+}
