@@ -124,10 +124,23 @@ impl Ca {
     /// # Errors
     /// [`CaError::Certificate`] if a name is none.
     pub fn issue_server(&self, names: &[String], now: Timestamp) -> Result<Leaf, CaError> {
+        self.issue_server_for(names, now, LEAF_LIFE)
+    }
+
+    /// The same, for another time than [`LEAF_LIFE`].
+    ///
+    /// # Errors
+    /// [`CaError::Certificate`] if a name is none.
+    pub fn issue_server_for(
+        &self,
+        names: &[String],
+        now: Timestamp,
+        life: Duration,
+    ) -> Result<Leaf, CaError> {
         let key = KeyPair::generate().map_err(failed("make the key of a certificate"))?;
         let common = names.first().map_or("berth", String::as_str);
         let mut leaf = CertificateParams::new(names.to_vec()).map_err(failed("use the names of a server"))?;
-        let dated = params(common, now, LEAF_LIFE);
+        let dated = params(common, now, life);
         leaf.not_before = dated.not_before;
         leaf.not_after = dated.not_after;
         leaf.distinguished_name = dated.distinguished_name;
@@ -140,8 +153,8 @@ impl Ca {
         Ok(Leaf {
             chain_pem: format!("{}{}", signed.pem(), self.pem),
             key_pem: key.serialize_pem(),
-            not_after: now.plus(LEAF_LIFE),
-            renew_at: now.plus(LEAF_LIFE * 2 / 3),
+            not_after: now.plus(life),
+            renew_at: now.plus(life * 2 / 3),
         })
     }
 }
