@@ -4,12 +4,16 @@
 //! agent on each, and `berth`. Nothing here knows the inside of the product. All of it is gone when the
 //! platform is dropped.
 
+mod bus;
 mod platform;
 mod process;
+mod tls;
 mod truth;
 
+pub use bus::{BusUser, StolenNode};
 pub use platform::{Form, Platform, SERVICES, items, path};
 pub use process::{Process, binary, signal, wait_for};
+pub use tls::{Connection, expired_server, in_the_clear, port_of};
 pub use truth::{Running, engines_equal_desired, on_engines};
 
 /// The image that tests run: a static busybox with a web server as its command.

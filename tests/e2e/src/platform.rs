@@ -50,6 +50,7 @@ pub struct Platform {
     /// Agents, by number of the node from 1.
     pub agents: BTreeMap<usize, Process>,
     form: Form,
+    environment: Vec<(String, String)>,
     folder: TempDir,
     ports: Ports,
 }
@@ -68,11 +69,23 @@ impl Platform {
     /// # Errors
     /// Something did not start; the logs' place is named.
     pub fn start(form: Form, nodes: usize) -> Result<Self> {
+        Self::start_with(form, nodes, &[])
+    }
+
+    /// The same, with environment variables for the server and the agents.
+    ///
+    /// # Errors
+    /// Something did not start; the logs' place is named.
+    pub fn start_with(form: Form, nodes: usize, environment: &[(&str, &str)]) -> Result<Self> {
         let mut platform = Self {
             lab: Lab::start(nodes.max(1)).context("start engines")?,
             servers: BTreeMap::new(),
             agents: BTreeMap::new(),
             form,
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             folder: tempfile::Builder::new().prefix("berth-e2e-").tempdir()?,
             ports: Ports {
                 https: free_port()?,
@@ -137,6 +150,7 @@ impl Platform {
             (Form::Split, _) => "off".into(),
         };
         command.args(["--metrics", &metrics]).args(arguments);
+        command.envs(self.environment.iter().cloned());
         let log = self.folder.path().join(format!("{name}.log"));
         self.servers
             .insert(name.to_owned(), Process::start(name, command, &log)?);
@@ -190,6 +204,7 @@ impl Platform {
         ]);
         command.arg("--data").arg(node.folder().join("agent"));
         command.args(["--docker-host", &node.docker_host()]);
+        command.envs(self.environment.iter().cloned());
         let child = node.spawn_in("agent", &command)?;
         self.agents.insert(number, Process::adopt(&name, child));
         wait_for(&format!("node {name}"), JOIN_WAIT, || {
@@ -210,6 +225,7 @@ impl Platform {
         let mut command = Command::new(binary()?);
         command.args(["agent", "run", "--docker-host", &node.docker_host()]);
         command.arg("--data").arg(node.folder().join("agent"));
+        command.envs(self.environment.iter().cloned());
         let child = node.spawn_in("agent", &command)?;
         self.agents
             .insert(number, Process::adopt(&format!("n{number}"), child));
@@ -296,6 +312,11 @@ impl Platform {
     /// Base URL of the API on loopback.
     pub fn http(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.http)
+    }
+
+    /// URL of the bus on loopback.
+    pub fn nats(&self) -> String {
+        format!("tls://127.0.0.1:{}", self.ports.nats)
     }
 
     /// Base URL of the API with TLS, as nodes reach it.

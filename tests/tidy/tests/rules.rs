@@ -42,6 +42,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "berth-node-agent",
             "berth-testkit",
             "berth-bench",
+            "berth-e2e",
         ],
     ),
     ("axum", &["berth-gateway", "berth-service-kit"]),
