@@ -200,8 +200,10 @@ fn life(given: Option<&str>) -> Outcome<Duration> {
         .ok()
         .filter(|life| (MIN_LIFE..=LEAF_LIFE).contains(life))
         .ok_or_else(|| {
-            Failure::usage(format!("{LIFE_ENV} is `{text}`, which is no life of a certificate"))
-                .cure("give 3s to 7d, or unset it")
+            Failure::usage(format!(
+                "{LIFE_ENV} is `{text}`, which is no life of a certificate"
+            ))
+            .cure("give 3s to 7d, or unset it")
         })
 }
 
