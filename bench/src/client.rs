@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 /// Events held for a benchmark that does not read.
 const BUFFERED_EVENTS: usize = 65_536;
+/// Streams opened for one follower, and the wait before each but the first.
+const MAX_STREAMS: u32 = 1_000;
+const REOPEN_DELAY: Duration = Duration::from_millis(20);
 /// The longest request.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -100,21 +103,38 @@ impl Client {
         Ok(())
     }
 
-    /// Follows the log from now on.
+    /// Follows the log from now on, across streams that the platform ends: it does so when it is behind.
     pub async fn follow(&self) -> Result<Follower> {
-        let response = self
-            .http
-            .get(format!("{}/v1/events", self.base))
-            .bearer_auth(&self.token)
-            .header(reqwest::header::ACCEPT, "text/event-stream")
-            .send()
-            .await?
-            .error_for_status()?;
+        let (http, url) = (self.http.clone(), format!("{}/v1/events", self.base));
+        let token = self.token.clone();
+        let page = self.http.get(format!("{url}?last=1")).bearer_auth(&token);
+        let page: serde_json::Value = serde_json::from_str(&accepted(page).await?)?;
+        let mut last = page["position"].as_u64();
+        let open = async move |last: Option<u64>| {
+            let mut request = http.get(&url).bearer_auth(&token);
+            request = request.header(reqwest::header::ACCEPT, "text/event-stream");
+            if let Some(position) = last {
+                request = request.header("last-event-id", position);
+            }
+            anyhow::Ok(request.send().await?.error_for_status()?)
+        };
+        let mut response = open(last).await?;
         let (sender, events) = mpsc::channel(BUFFERED_EVENTS);
         tokio::spawn(async move {
-            if let Err(error) = read(response, &sender).await {
-                // Nobody follows any more: then nobody needs to know.
-                let _ = sender.send(Err(error)).await;
+            for _ in 0..MAX_STREAMS {
+                let ended = match read(response, &sender, &mut last).await {
+                    Ok(()) => open(last).await,
+                    Err(error) => Err(error),
+                };
+                match ended {
+                    Ok(next) => response = next,
+                    Err(error) => {
+                        // Nobody follows any more: then nobody needs to know.
+                        let _ = sender.send(Err(error)).await;
+                        return;
+                    }
+                }
+                tokio::time::sleep(REOPEN_DELAY).await;
             }
         });
         Ok(Follower { events })
@@ -173,23 +193,32 @@ async fn accepted(request: reqwest::RequestBuilder) -> Result<String> {
     Ok(text)
 }
 
-async fn read(response: reqwest::Response, sender: &mpsc::Sender<Result<Seen>>) -> Result<()> {
+/// Reads a stream to its end.
+async fn read(
+    response: reqwest::Response,
+    sender: &mpsc::Sender<Result<Seen>>,
+    last: &mut Option<u64>,
+) -> Result<()> {
     let mut body = response.bytes_stream();
-    let mut held: Vec<u8> = Vec::new();
+    let (mut held, mut is_event): (Vec<u8>, bool) = (Vec::new(), true);
     while let Some(bytes) = body.next().await {
         held.extend_from_slice(&bytes?);
         let arrived = moment::now();
         while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = held.drain(..=end).collect();
-            let Some(data) = line.strip_prefix(b"data:") else {
+            if let Some(name) = line.strip_prefix(b"event:") {
+                is_event = name.trim_ascii() != b"error";
+            }
+            let Some(data) = line.strip_prefix(b"data:").filter(|_| is_event) else {
                 continue;
             };
-            let event = serde_json::from_slice(data)
+            let event: Recorded = serde_json::from_slice(data)
                 .with_context(|| format!("no event: {}", String::from_utf8_lossy(data)))?;
+            *last = Some(event.position);
             if sender.send(Ok(Seen { event, arrived })).await.is_err() {
-                return Ok(());
+                anyhow::bail!("nobody follows any more");
             }
         }
     }
-    anyhow::bail!("the platform closed the stream of events")
+    Ok(())
 }
