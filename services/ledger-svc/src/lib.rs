@@ -6,6 +6,7 @@
 mod cache;
 mod error;
 mod intake;
+mod intrusion;
 mod loss;
 mod metrics;
 mod options;

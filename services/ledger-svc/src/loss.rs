@@ -1,7 +1,10 @@
 //! What an operator does when a tail of the log is lost for good.
 
-use crate::{error::LedgerError, store::position_from_sql, streams::EVT};
-use async_nats::jetstream::{ErrorCode, context::DeleteStreamErrorKind};
+use crate::{
+    error::LedgerError,
+    store::position_from_sql,
+    streams::{EVT, delete},
+};
 use berth_bus::Bus;
 use sqlx::PgPool;
 
@@ -22,15 +25,7 @@ pub async fn accept_loss(admin: &PgPool, bus: &Bus, reason: &str) -> Result<u64,
         .await
         .map_err(LedgerError::database("raise the incarnation"))?;
     for stream in DERIVED {
-        match bus.jetstream().delete_stream(stream).await {
-            Ok(_) => {}
-            Err(error) if is_absent(&error.kind()) => {}
-            Err(error) => return Err(LedgerError::bus(format!("delete stream {stream}"))(error)),
-        }
+        delete(bus.jetstream(), stream).await?;
     }
     Ok(position_from_sql(incarnation))
-}
-
-fn is_absent(kind: &DeleteStreamErrorKind) -> bool {
-    matches!(kind, DeleteStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

@@ -5,12 +5,13 @@
 
 use crate::{
     error::LedgerError,
+    intrusion,
     metrics::LedgerMetrics,
     options::LedgerOptions,
     read::{PAGE, hash_at, head, read},
     streams::{EVT, ensure_others, evt_info, make_evt},
 };
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message, Subscriber, jetstream::stream::Info};
 use berth_bus::Bus;
 use berth_events::{LogHead, Recorded};
 use berth_ledger_core::subject_of;
@@ -77,7 +78,22 @@ struct Traced<'a> {
     traceparent: Option<std::borrow::Cow<'a, str>>,
 }
 
-/// Position of the last message of EVT, compared with the log.
+/// EVT as it is, or made anew.
+async fn evt_made(bus: &Bus, pool: &PgPool, options: &LedgerOptions) -> Result<Info, LedgerError> {
+    let jetstream = bus.jetstream();
+    if let Some(info) = evt_info(jetstream).await? {
+        return Ok(info);
+    }
+    let end = head(pool).await?;
+    let first = end.position.saturating_sub(REPLAYED_EVENTS) + 1;
+    make_evt(jetstream, options, first).await?;
+    evt_info(jetstream).await?.ok_or_else(|| LedgerError::Bus {
+        action: "make stream EVT".into(),
+        reason: "it is gone again".into(),
+    })
+}
+
+/// Position of the last message of EVT, compared with the log. Up to `sound` it was looked at before.
 ///
 /// # Errors
 /// [`LedgerError::Fork`] if the two tell different histories.
@@ -85,20 +101,12 @@ pub(crate) async fn last_relayed(
     bus: &Bus,
     pool: &PgPool,
     options: &LedgerOptions,
+    sound: u64,
 ) -> Result<u64, LedgerError> {
-    let jetstream = bus.jetstream();
-    let info = match evt_info(jetstream).await? {
-        Some(info) => info,
-        None => {
-            let end = head(pool).await?;
-            let first = end.position.saturating_sub(REPLAYED_EVENTS) + 1;
-            make_evt(jetstream, options, first).await?;
-            evt_info(jetstream).await?.ok_or_else(|| LedgerError::Bus {
-                action: "make stream EVT".into(),
-                reason: "it is gone again".into(),
-            })?
-        }
-    };
+    let mut info = evt_made(bus, pool, options).await?;
+    if info.state.messages > 0 && intrusion::removed(bus, sound, info.state.last_sequence).await? {
+        info = evt_made(bus, pool, options).await?;
+    }
     let last = info.state.last_sequence;
     // Read after the stream: what the stream has was committed before.
     let end = head(pool).await?;
@@ -163,7 +171,12 @@ impl Relay {
 
     async fn session(&mut self) -> Result<Infallible, LedgerError> {
         ensure_others(self.bus.jetstream(), &self.options).await?;
-        let last = last_relayed(&self.bus, &self.pool, &self.options).await?;
+        let sound = match self.metrics.relayed.load(Relaxed) {
+            // The first look: what was there at the start is judged by its end.
+            0 => u64::MAX,
+            acknowledged => acknowledged,
+        };
+        let last = last_relayed(&self.bus, &self.pool, &self.options, sound).await?;
         self.metrics.relayed.store(last, Relaxed);
         let mut session = Session::open(&self.bus, last, self.metrics.clone()).await?;
         self.trouble.send_replace(None);
@@ -224,7 +237,7 @@ impl Relay {
                 None => std::future::pending().await,
             },
             () = sleep(IDLE_CHECK), if session.in_flight() == 0 => {
-                let last = last_relayed(&self.bus, &self.pool, &self.options).await?;
+                let last = last_relayed(&self.bus, &self.pool, &self.options, session.published).await?;
                 if last == session.published {
                     return Ok(());
                 }

@@ -228,7 +228,7 @@ impl Ledger {
         let committed = Committed { head, feed };
         let writer = Writer::new(store, sequencer, committed, self.status.metrics.clone());
         // Nothing is appended to a log whose end is disputed.
-        last_relayed(&self.bus, &self.pool, &self.options).await?;
+        last_relayed(&self.bus, &self.pool, &self.options, u64::MAX).await?;
         ensure_others(self.bus.jetstream(), &self.options).await?;
         self.status.set(HealthState::Green);
         self.serve(writer, relay, shutdown).await

@@ -3,7 +3,7 @@
 use crate::{error::LedgerError, options::LedgerOptions};
 use async_nats::jetstream::{
     Context, ErrorCode,
-    context::{CreateStreamErrorKind, GetStreamErrorKind},
+    context::{CreateStreamErrorKind, DeleteStreamErrorKind, GetStreamErrorKind},
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 use berth_eventsourcing::MAX_APPEND_BYTES;
@@ -165,5 +165,18 @@ pub(crate) async fn make_evt(
         // Another relay was faster; what it made is looked at again.
         Err(error) if exists(&error.kind()) => Ok(()),
         Err(error) => Err(LedgerError::bus("make stream EVT")(error)),
+    }
+}
+
+fn is_absent(kind: &DeleteStreamErrorKind) -> bool {
+    matches!(kind, DeleteStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// Deletes a stream that is made anew from the log, if it is there.
+pub(crate) async fn delete(jetstream: &Context, stream: &str) -> Result<(), LedgerError> {
+    match jetstream.delete_stream(stream).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error.kind()) => Ok(()),
+        Err(error) => Err(LedgerError::bus(format!("delete stream {stream}"))(error)),
     }
 }

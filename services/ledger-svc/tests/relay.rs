@@ -212,10 +212,10 @@ async fn another_history_in_the_stream_stops_a_running_ledger() {
     append(&ledger, 0, 5).await;
     relayed(&ledger, 5).await;
     let rogue = world.bus("rogue").await;
-    rogue
-        .store("evt.main.node.x".into(), &serde_json::json!({"not": "ours"}))
-        .await
-        .unwrap();
+    let (_, subject, _, payload) = published(&rogue, 5, 1).await.remove(0);
+    let mut event: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    event["sequence"] = 6.into();
+    rogue.store(subject, &event).await.unwrap();
     let reason = eventually("it stops", || async {
         match ledger.view.health().state {
             HealthState::Red(reason) => Some(reason),
@@ -224,6 +224,36 @@ async fn another_history_in_the_stream_stops_a_running_ledger() {
     })
     .await;
     assert!(reason.contains("fork"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_somebody_else_puts_into_the_stream_is_swept_out() {
+    let world = World::start().await;
+    let ledger = world.active().await;
+    append(&ledger, 0, 5).await;
+    relayed(&ledger, 5).await;
+    let rogue = world.bus("rogue").await;
+    let before = published(&rogue, 1, 5).await;
+    // What JetStream itself sends to a subject that a client names for a reply: an acknowledgement, and an
+    // event that was read.
+    let (_, subject, event, _) = before[2].clone();
+    rogue
+        .store(subject.clone(), &serde_json::json!({"stream": "RPT", "seq": 7}))
+        .await
+        .unwrap();
+    rogue.store(subject, &event).await.unwrap();
+    // Also while events are on their way.
+    append(&ledger, 5, 3).await;
+    relayed(&ledger, 8).await;
+    let after = eventually("the stream is the log", || async {
+        let found = published(&rogue, 1, 8).await;
+        found
+            .iter()
+            .all(|(sequence, _, event, _)| *sequence == event.position)
+            .then_some(found)
+    })
+    .await;
+    assert_eq!(bytes(&after[..5]), bytes(&before));
 }
 
 #[tokio::test]
