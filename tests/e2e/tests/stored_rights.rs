@@ -185,6 +185,26 @@ impl Database {
         }
     }
 
+    /// All of these are denied; one session tries them, and what is not denied is named.
+    fn all_denied(&self, service: &str, tried: &[String]) -> Result<()> {
+        let url = self
+            .0
+            .get(service)
+            .with_context(|| format!("a URL of {service}"))?;
+        let mut command = Command::new("psql");
+        command.args([url, "-X", "-A", "-t"]);
+        for sql in tried {
+            command.args(["-c", sql]);
+        }
+        let said = String::from_utf8_lossy(&command.output().context("run psql")?.stderr).into_owned();
+        let denied = |line: &&str| line.contains("ERROR:") && DENIALS.iter().any(|word| line.contains(word));
+        if said.lines().filter(denied).count() == tried.len() {
+            return Ok(());
+        }
+        tried.iter().try_for_each(|sql| self.denied(service, sql))?;
+        bail!("not all of {tried:?} are denied: {said}")
+    }
+
     /// Every row of every table that some service may read, which is every table.
     fn everything(&self) -> Result<Vec<u8>> {
         let mut all = Vec::new();
@@ -215,7 +235,7 @@ impl Database {
 
 fn each_role_keeps_to_its_own(database: &Database, service: &str) -> Result<()> {
     database.works(service, "select count(*) from es.event")?;
-    for sql in [
+    let mut tried: Vec<String> = [
         "insert into es.event select * from es.event limit 1",
         "update es.event set type = 'x'",
         "delete from es.event",
@@ -228,12 +248,12 @@ fn each_role_keeps_to_its_own(database: &Database, service: &str) -> Result<()> 
         "create schema mine",
         "set role es_owner",
         "alter role berth_ledger superuser",
-    ] {
-        database.denied(service, sql)?;
-    }
+    ]
+    .map(str::to_owned)
+    .into();
     for other in SERVICES.iter().filter(|other| **other != service) {
-        database.denied(service, &format!("create table svc_{other}.mine(x int)"))?;
-        database.denied(service, &format!("set role berth_{other}"))?;
+        tried.push(format!("create table svc_{other}.mine(x int)"));
+        tried.push(format!("set role berth_{other}"));
     }
     // Of each schema that is not the log's, a table that is there.
     let tables = "select distinct on (n.nspname) n.nspname || ' ' || c.relname from pg_class c
@@ -251,9 +271,10 @@ fn each_role_keeps_to_its_own(database: &Database, service: &str) -> Result<()> 
         if own {
             database.works(service, &sql)?;
         } else {
-            database.denied(service, &sql)?;
+            tried.push(sql);
         }
     }
+    database.all_denied(service, &tried)?;
     if service != "ledger" {
         let append = "select p.oid::regprocedure from pg_proc p where p.proname = 'append_batch'";
         let function = database.works(service, append)?;
