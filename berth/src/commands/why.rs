@@ -112,8 +112,14 @@ fn application_text(why: &Why) -> String {
 fn service_text(service: &ServiceWhy, placed_too: bool) -> String {
     let status = paint(&word(&service.status), tables::tone(service.status));
     let mut text = format!(
-        "{}: {status}, {} of {} running\n",
-        service.service, service.running, service.wanted
+        "{}: {status}, {} of {} running{}\n",
+        service.service,
+        service.running,
+        service.wanted,
+        match service.containers.iter().filter(|row| ended_well(row)).count() {
+            0 => String::new(),
+            jobs => format!(", {jobs} ended with code 0"),
+        }
     );
     if let Some(report) = &service.pending {
         text.push_str(&pending_text(report, &service.pending_slots));
@@ -124,6 +130,10 @@ fn service_text(service: &ServiceWhy, placed_too: bool) -> String {
         }
     }
     text
+}
+
+fn ended_well(container: &Container) -> bool {
+    container.state == ContainerState::Exited && container.exit_code == Some(0)
 }
 
 fn pending_text(report: &BlockReport, slots: &BTreeSet<u32>) -> String {

@@ -56,6 +56,14 @@ pub(crate) struct Caller<N> {
     need: PhantomData<N>,
 }
 
+/// Scopes as `berth token create --scope` takes them.
+fn words<'s>(scopes: impl IntoIterator<Item = &'s Scope>) -> String {
+    let words = scopes
+        .into_iter()
+        .map(|scope| format!("`{scope:?}`").to_lowercase());
+    words.collect::<Vec<_>>().join(", ")
+}
+
 impl<N: Need> Caller<N> {
     /// Reads the bearer token, asks who that is, and checks scope and rate.
     pub(crate) async fn of(app: &App, headers: &HeaderMap) -> Result<Self, Fault> {
@@ -64,9 +72,9 @@ impl<N: Need> Caller<N> {
             return Err(Fault::forbidden(
                 "access.scope",
                 format!(
-                    "the token has the scopes {:?}; this needs `admin` or one of {:?}",
-                    principal.scopes,
-                    N::SCOPES
+                    "the token may {}; this needs `admin` or one of {}",
+                    words(&principal.scopes),
+                    words(N::SCOPES)
                 ),
             )
             .cure("ask an administrator for a token with that scope"));
