@@ -114,8 +114,8 @@ async fn watch(log: &mut Follower, time: Duration) -> Result<BTreeMap<String, u6
         if Instant::now() >= progress {
             progress += PROGRESS;
             println!(
-                "  {:?} left, events {found:?}; {}",
-                left.saturating_sub(step),
+                "  {} s left, events {found:?}; {}",
+                left.saturating_sub(step).as_secs(),
                 load()
             );
         }
