@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use berth_e2e::{Form, IMAGE, Platform, engines_equal_desired, items, path, wait_for};
 use std::{collections::BTreeMap, fs, process::Output, time::Duration};
 
+/// Five restarts with doubling waits take 31 s before an agent gives up, and a failed pull is tried four times.
+const CRASH_LOOP: Duration = Duration::from_secs(120);
 /// How long a deploy may take on a busy machine.
 const DEPLOYED: &str = "40s";
 const SETTLE: Duration = Duration::from_secs(40);
@@ -310,7 +312,7 @@ fn tells_how_containers_fail(platform: &Platform) -> Result<()> {
         ("job", "exited (0)"),
     ];
     for (service, part) in expected {
-        wait_for(&format!("`{part}` in why {service}"), SETTLE, || {
+        wait_for(&format!("`{part}` in why {service}"), CRASH_LOOP, || {
             let why = platform.berth(&["why", "fails", service])?;
             let restarts = items(&platform.json(&["ps", "fails", "--all"])?)
                 .iter()
