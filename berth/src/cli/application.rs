@@ -1,5 +1,8 @@
 //! Commands about applications and what runs of them.
 
+// Help texts are read in a terminal, where `[HOST:]` is a part that may be left out, not a link.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use super::parse::{duration, key_value, moment};
 use berth_ids::Timestamp;
 use clap::{Args, Subcommand};

@@ -22,7 +22,7 @@ use worker::{WorkerError, WorkerOptions};
 /// How the agent runs.
 #[derive(Debug, Clone, Default)]
 pub struct AgentOptions {
-    /// Folder of its data, as given to [`join`].
+    /// Folder of its data, as given to [`join()`].
     pub data_dir: PathBuf,
     /// `unix://…` of the engine.
     pub docker_host: String,

@@ -33,7 +33,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Why a sender does not know an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// Past [`MAX_COMMAND_BYTES`].
+    /// Past `MAX_COMMAND_BYTES`.
     #[error("the command has {actual} bytes, more than the limit of {MAX_COMMAND_BYTES}")]
     TooLarge {
         /// Its size.
@@ -258,7 +258,7 @@ impl Bus {
     }
 }
 
-/// Doubles with each delivery up to [`MAX_RETRY_DELAY`].
+/// Doubles with each delivery up to `MAX_RETRY_DELAY`.
 fn retry_delay(delivered: i64) -> Duration {
     let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(0).min(10);
     RETRY_DELAY.saturating_mul(1 << doublings).min(MAX_RETRY_DELAY)

@@ -280,7 +280,7 @@ pub enum AccessCommand {
         /// The token.
         token_id: TokenId,
     },
-    /// Use a join token for a server and give its agent a bus user. Answers [`JoinGrant`].
+    /// Use a join token for a server and give its agent a bus user. Answers [`crate::JoinGrant`].
     RedeemJoin {
         /// The token.
         token_id: TokenId,

@@ -56,7 +56,7 @@ pub enum RejectionKind {
     Unavailable,
 }
 
-/// Answer to [`AccessCommand::RedeemJoin`].
+/// Answer to [`crate::AccessCommand::RedeemJoin`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinGrant {
     /// The cluster that the token opens.

@@ -17,7 +17,7 @@ pub struct Name(String);
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Empty, or longer than [`MAX_NAME_CHARS`].
+    /// Empty, or longer than `MAX_NAME_CHARS`.
     #[error("a name has 1 to {MAX_NAME_CHARS} characters, this one has {0}")]
     Length(usize),
     /// Begins with something else than a letter or a digit.

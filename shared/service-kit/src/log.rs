@@ -50,7 +50,7 @@ impl Log {
         Ok(row.0.unwrap_or(0).unsigned_abs())
     }
 
-    /// Up to [`PAGE_EVENTS`] events after a position, in order.
+    /// Up to `PAGE_EVENTS` events after a position, in order.
     ///
     /// # Errors
     /// [`LogError`].

@@ -1,6 +1,6 @@
 //! One node: its assignment, the next step of each container, restarts, and the numbering of reports.
 //!
-//! Pure: no clock, no engine, no bus. The shell looks at the engine, asks [`Node::steps`] what to do, does
+//! Pure: no clock, no engine, no bus. The shell looks at the engine, asks [`Node::plan`] what to do, does
 //! one step a container, and tells [`Node::finished`] what came of it. The simulation drives the same
 //! [`Node`] with a fake engine.
 

@@ -64,7 +64,7 @@ impl<V> ViewHandle<V> {
         *self.position.borrow()
     }
 
-    /// Waits until it is at least at a position, for [`READ_WAIT`] at most.
+    /// Waits until it is at least at a position, for `READ_WAIT` at most.
     ///
     /// # Errors
     /// [`Lagging`].
