@@ -18,6 +18,7 @@ use crate::{
 use berth_agent_core::{ApplyError, Failure, Look, Moment, Node, Plan, Seen, Step};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
 use engine_watch::{Bell, watch_engine};
+use keeping::{Keeping, Kept};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -83,6 +84,7 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
     let stored = options.state.journal()?;
     let (node_id, cluster_id) = (options.node_id, options.cluster_id);
     let node = Node::new(node_id, cluster_id, assignment.as_ref(), stored, rand::random())?;
+    let keeping = Keeping::new(node.journal());
     let status = Status {
         generation: node.assignment().generation(),
         known: node.assignment().is_known(),
@@ -117,8 +119,7 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
         look_at: Some(Instant::now()),
         looking: false,
         away_delay: AWAY_DELAY,
-        saved: None,
-        saved_assignment: 0,
+        keeping,
     };
     let task = tokio::spawn(worker.run());
     Ok(WorkerHandle::new(orders, status_out, task))
@@ -137,6 +138,7 @@ enum Done {
     One(Look, AllocationId, Option<Seen>),
     Networks(BTreeMap<String, ApplicationId>),
     Cleaned { volumes: BTreeSet<String>, left: bool },
+    Kept(Kept),
 }
 
 struct Worker {
@@ -166,21 +168,16 @@ struct Worker {
     look_at: Option<Instant>,
     looking: bool,
     away_delay: Duration,
-    /// Revisions that the disk has.
-    saved: Option<u64>,
-    saved_assignment: u64,
+    keeping: Keeping,
 }
 
 impl Worker {
     async fn run(mut self) {
         loop {
-            // A container of an order that the disk does not know would be a stray after a crash.
-            if self.node.assignment_revision() != self.saved_assignment {
-                self.save().await;
-            }
             let wake_at = self.advance();
-            self.save().await;
+            let keep_at = self.keep();
             self.tell();
+            let wake_at = [wake_at, keep_at].into_iter().flatten().min();
             let wake = async move {
                 match wake_at {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -210,7 +207,11 @@ impl Worker {
         let moment = self.moment();
         let plan = self.node.plan(moment, self.bus_up);
         let wake_at = plan.wake_at.map(|at| self.instant(at));
-        let clean_at = self.clean(&plan.drop_volumes);
+        let clean_at = if self.is_assignment_kept() {
+            self.clean(&plan.drop_volumes)
+        } else {
+            None
+        };
         self.begin_steps(plan, moment);
         // The look that is under way sets the next one when it ends.
         let look_at = self.look_at.filter(|_| !self.looking);
@@ -227,7 +228,13 @@ impl Worker {
     }
 
     fn begin_steps(&mut self, plan: Plan, moment: Moment) {
+        let is_kept = self.is_assignment_kept();
         for (id, step) in plan.steps {
+            // A container of an order that the disk does not know would be a stray after a crash, and one
+            // that was stopped would come back. An image does no harm.
+            if !is_kept && step != Step::Pull {
+                continue;
+            }
             self.node.begin(id, moment);
             let wanted = self.node.assignment().wanted().get(&id).cloned();
             let container = self.node.seen().get(&id).and_then(Seen::container).cloned();
@@ -311,6 +318,7 @@ impl Worker {
             Ok(Done::One(_, _, None)) => self.look_soon(),
             Ok(Done::Networks(networks)) => self.remove_networks(&networks),
             Ok(Done::Cleaned { volumes, left }) => self.cleaned(volumes, left),
+            Ok(Done::Kept(kept)) => self.kept(kept),
             // Only a panic ends a task early; the step counts as not done until the next look.
             Err(error) => {
                 tracing::error!(%error, "a step ended by a fault of the agent");
@@ -377,7 +385,7 @@ impl Worker {
             tracing::debug!("steps were still under way at the end; the next start goes on with them");
         }
         self.steps.shutdown().await;
-        self.save().await;
+        self.keep_all().await;
     }
 
     fn moment(&self) -> Moment {

@@ -5,7 +5,7 @@ use crate::{
     engine::{Engine, WillEnd},
     rng::Rng,
 };
-use berth_agent_core::{Moment, Node, Step, StoredNode};
+use berth_agent_core::{Journal, Moment, Node, Step, StoredNode};
 use berth_events::{Assignment, PlacementDecided, RecordedUpTo};
 use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
 
@@ -13,6 +13,8 @@ use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
 const DIGEST_MS: u64 = 10_000;
 /// Time after which what was not acknowledged is sent again, and the assignment asked for, in milliseconds.
 const REPEAT_MS: u64 = 3_000;
+/// The journal reaches the disk with every so manieth write.
+const WRITES_A_JOURNAL: u64 = 3;
 
 /// What an agent wants done.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Agent {
     pub(crate) engine: Engine,
     node: Option<Node>,
     disk: (Option<Assignment>, Option<StoredNode>),
+    /// The disk is behind with the journal now and then, never with the assignment.
+    writes: u64,
     /// One a start of the agent: what an earlier one began comes to nothing.
     pub(crate) boot: u64,
     pub(crate) linked: bool,
@@ -48,6 +52,7 @@ impl Agent {
             engine: Engine::default(),
             node: None,
             disk: (None, None),
+            writes: 0,
             boot: 0,
             linked: true,
             sent: 0,
@@ -97,8 +102,11 @@ impl Agent {
 
     fn save(&mut self) {
         if let Some(node) = &self.node {
-            let (assignment, stored) = node.store();
-            self.disk = (assignment, Some(stored));
+            self.disk.0 = node.stored_assignment();
+            self.writes += 1;
+            if self.writes.is_multiple_of(WRITES_A_JOURNAL) {
+                self.disk.1 = Some(node.store());
+            }
         }
     }
 
@@ -195,11 +203,18 @@ impl Agent {
             self.sent = 0;
             wishes.push(Wish::Send(Message::AskAssignment(self.node_id)));
         }
-        for report in node.reports_after(self.sent) {
+        let journal = node.journal();
+        let on_disk = self.disk.1.as_ref().map(|stored| &stored.journal);
+        let on_disk = on_disk.filter(|kept| kept.id() == journal.id());
+        let tellable = journal.tellable(on_disk.map_or(0, Journal::last_number));
+        for mut report in node.reports_after(self.sent) {
+            report.items.retain(|item| item.number <= tellable);
             wishes.push(Wish::Send(Message::Report(Box::new(report))));
         }
-        self.sent = node.journal().last_number();
-        if now.since(self.digested_at).as_millis() >= u128::from(DIGEST_MS) {
+        self.sent = self.sent.max(tellable);
+        if tellable == journal.last_number()
+            && now.since(self.digested_at).as_millis() >= u128::from(DIGEST_MS)
+        {
             self.digested_at = now;
             wishes.push(Wish::Send(Message::Report(Box::new(node.digest()))));
         }

@@ -3,7 +3,7 @@
 use berth_events::{AllocationReport, Observation, ObservationKind, RecordedUpTo};
 use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most observations kept; past it only the newest of each allocation stays, under a new journal.
 pub const MAX_JOURNAL_ITEMS: usize = 10_000;
@@ -16,6 +16,18 @@ pub struct Journal {
     id: u64,
     next: u64,
     items: Vec<Observation>,
+    /// Numbers of observations that must be on disk before they are sent.
+    #[serde(skip)]
+    kept_first: BTreeSet<u64>,
+}
+
+/// Whether an observation may be sent before the disk has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// At once: after a crash a look at the engine says it again.
+    AtOnce,
+    /// Others act on it, so that a crash must not make the agent forget it.
+    KeptFirst,
 }
 
 impl Journal {
@@ -25,6 +37,7 @@ impl Journal {
             id,
             next: 1,
             items: Vec::new(),
+            kept_first: BTreeSet::new(),
         }
     }
     /// Its random number.
@@ -40,10 +53,26 @@ impl Journal {
         &self.items
     }
 
+    /// The same observations under another journal, numbered from 1. After a restart the disk may be behind
+    /// what was sent, and a number must never get another content.
+    pub fn renumbered(mut self, id: u64) -> Self {
+        self.renumber(id);
+        self
+    }
+
+    /// Number up to which observations may be sent while the disk has the journal up to `on_disk`.
+    pub fn tellable(&self, on_disk: u64) -> u64 {
+        let waiting = self.kept_first.range(on_disk.saturating_add(1)..).next();
+        waiting.map_or(self.last_number(), |number| number - 1)
+    }
+
     /// Takes an observation and gives it the next number.
-    pub fn record(&mut self, what: ObservationKind, seen_at: Timestamp) {
+    pub fn record(&mut self, what: ObservationKind, urgency: Urgency, seen_at: Timestamp) {
         if self.items.len() >= MAX_JOURNAL_ITEMS {
             self.compact();
+        }
+        if urgency == Urgency::KeptFirst {
+            self.kept_first.insert(self.next);
         }
         self.items.push(Observation {
             number: self.next,
@@ -57,6 +86,16 @@ impl Journal {
     pub fn recorded_up_to(&mut self, recorded: &RecordedUpTo) {
         if recorded.journal == self.id {
             self.items.retain(|item| item.number > recorded.number);
+            self.kept_first.retain(|number| *number > recorded.number);
+        }
+    }
+
+    fn renumber(&mut self, id: u64) {
+        self.id = id;
+        self.next = 1;
+        for item in &mut self.items {
+            item.number = self.next;
+            self.next += 1;
         }
     }
 
@@ -103,12 +142,9 @@ impl Journal {
         // More allocations than places: the oldest go, the digest tells of them.
         let surplus = self.items.len().saturating_sub(MAX_JOURNAL_ITEMS / 2);
         self.items.drain(..surplus);
-        self.id = successor(self.id);
-        self.next = 1;
-        for item in &mut self.items {
-            item.number = self.next;
-            self.next += 1;
-        }
+        self.renumber(successor(self.id));
+        // The disk has nothing of the new journal yet.
+        self.kept_first = BTreeSet::from([1]);
     }
 }
 
@@ -140,7 +176,7 @@ mod tests {
     fn numbers_have_no_holes_and_go_when_recorded() {
         let mut journal = Journal::new(7);
         for id in 1..=4 {
-            journal.record(stopping(id), Timestamp::default());
+            journal.record(stopping(id), Urgency::AtOnce, Timestamp::default());
         }
         let recorded = |journal, number| RecordedUpTo {
             journal,
@@ -155,10 +191,39 @@ mod tests {
     }
 
     #[test]
+    fn what_must_be_kept_first_holds_up_what_follows() {
+        let mut journal = Journal::new(7);
+        for (id, urgency) in [
+            (1, Urgency::AtOnce),
+            (2, Urgency::KeptFirst),
+            (3, Urgency::AtOnce),
+        ] {
+            journal.record(stopping(id), urgency, Timestamp::default());
+        }
+        assert_eq!([0, 1, 2].map(|on_disk| journal.tellable(on_disk)), [1, 1, 3]);
+    }
+
+    #[test]
+    fn after_a_restart_numbers_run_in_another_journal() {
+        let mut journal = Journal::new(7);
+        for id in 1..=3 {
+            journal.record(stopping(id), Urgency::AtOnce, Timestamp::default());
+        }
+        let recorded = RecordedUpTo {
+            journal: 7,
+            number: 2,
+            resend: false,
+        };
+        journal.recorded_up_to(&recorded);
+        let journal = journal.renumbered(9);
+        assert_eq!((journal.id(), numbers(&journal)), (9, vec![1]));
+    }
+
+    #[test]
     fn reports_are_bounded_and_in_order() {
         let mut journal = Journal::new(7);
         for id in 0..(MAX_REPORT_ITEMS as u128 + 5) {
-            journal.record(stopping(id), Timestamp::default());
+            journal.record(stopping(id), Urgency::AtOnce, Timestamp::default());
         }
         let reports = journal.reports_after(3, NodeId::default(), ClusterId::default(), |_| None);
         let sizes: Vec<usize> = reports.iter().map(|r| r.items.len()).collect();
@@ -170,7 +235,7 @@ mod tests {
     fn a_full_journal_keeps_the_newest_of_each_allocation_under_a_new_number() {
         let mut journal = Journal::new(7);
         for n in 0..=MAX_JOURNAL_ITEMS {
-            journal.record(stopping((n % 3) as u128), Timestamp::default());
+            journal.record(stopping((n % 3) as u128), Urgency::AtOnce, Timestamp::default());
         }
         assert_ne!(journal.id(), 7);
         assert_eq!(numbers(&journal), [1, 2, 3, 4]);

@@ -14,7 +14,7 @@ mod step;
 mod track;
 
 pub use assignment::{Applied, ApplyError, Assignment, MAX_WANTED, Wanted};
-pub use journal::{Journal, MAX_JOURNAL_ITEMS, MAX_REPORT_ITEMS};
+pub use journal::{Journal, MAX_JOURNAL_ITEMS, MAX_REPORT_ITEMS, Urgency};
 pub use node::{Look, Moment, Node, Plan, StoredNode};
 pub use reports::{is_news, observed};
 pub use seen::{Container, Seen};

@@ -6,8 +6,8 @@ mod reporting;
 
 use crate::{
     assignment::{Applied, ApplyError, Assignment},
-    journal::Journal,
-    reports::{is_news, observed},
+    journal::{Journal, Urgency},
+    reports::{is_news, observed, urgency},
     seen::Seen,
     step::{Desired, Failure, Situation, Step, next_step},
     track::Track,
@@ -73,7 +73,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node with what its disk holds. `journal_id` is random, for the case that it holds nothing.
+    /// A node with what its disk holds. `journal_id` is random: numbers run anew from each start, because
+    /// the disk may be behind what was sent. It may also be behind the assignment.
     ///
     /// # Errors
     /// [`ApplyError`] if the stored assignment is not complete.
@@ -84,16 +85,20 @@ impl Node {
         stored: Option<StoredNode>,
         journal_id: u64,
     ) -> Result<Self, ApplyError> {
-        let stored = stored.unwrap_or(StoredNode {
-            tracks: BTreeMap::new(),
-            journal: Journal::new(journal_id),
-        });
+        let (mut tracks, journal) = match stored {
+            Some(stored) => (stored.tracks, stored.journal.renumbered(journal_id)),
+            None => (BTreeMap::new(), Journal::new(journal_id)),
+        };
+        let assignment = assignment.map(Assignment::load).transpose()?.unwrap_or_default();
+        for id in assignment.wanted().keys() {
+            tracks.entry(*id).or_default();
+        }
         Ok(Self {
             node_id,
             cluster_id,
-            assignment: assignment.map(Assignment::load).transpose()?.unwrap_or_default(),
-            tracks: stored.tracks,
-            journal: stored.journal,
+            assignment,
+            tracks,
+            journal,
             seen: BTreeMap::new(),
             touched: BTreeMap::new(),
             ticks: 0,
@@ -128,13 +133,16 @@ impl Node {
     pub fn is_idle(&self) -> bool {
         self.busy.is_empty()
     }
-    /// For the disk: the assignment, if there is one, and the rest.
-    pub fn store(&self) -> (Option<berth_events::Assignment>, StoredNode) {
-        let rest = StoredNode {
+    /// The assignment for the disk, if there is one.
+    pub fn stored_assignment(&self) -> Option<berth_events::Assignment> {
+        self.assignment.store(self.cluster_id, self.node_id)
+    }
+    /// Everything else for the disk.
+    pub fn store(&self) -> StoredNode {
+        StoredNode {
             tracks: self.tracks.clone(),
             journal: self.journal.clone(),
-        };
-        (self.assignment.store(self.cluster_id, self.node_id), rest)
+        }
     }
     /// Trace context of the newest order about an allocation.
     pub fn traceparent(&self, id: AllocationId) -> Option<&str> {
@@ -274,8 +282,11 @@ impl Node {
         self.revision += 1;
         self.assignment_revision += 1;
         self.assignment.volumes_dropped(&volumes);
-        self.journal
-            .record(ObservationKind::VolumesDropped { volumes }, moment.wall);
+        self.journal.record(
+            ObservationKind::VolumesDropped { volumes },
+            Urgency::KeptFirst,
+            moment.wall,
+        );
     }
 
     fn track(&mut self, id: AllocationId) -> &mut Track {
@@ -323,13 +334,14 @@ impl Node {
             return;
         };
         if is_news(track.reported.as_ref(), &state) {
+            let urgency = urgency(track.reported.as_ref(), &state);
             track.reported = Some(state.clone());
             self.revision += 1;
             let what = ObservationKind::Allocation {
                 allocation_id: id,
                 state,
             };
-            self.journal.record(what, moment.wall);
+            self.journal.record(what, urgency, moment.wall);
         }
     }
 

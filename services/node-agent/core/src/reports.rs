@@ -1,6 +1,7 @@
 //! Turns what the engine says into what is reported, and only news at that.
 
 use crate::{
+    journal::Urgency,
     seen::Seen,
     step::Desired,
     track::{End, Track},
@@ -73,6 +74,22 @@ pub fn is_news(last: Option<&Observed>, now: &Observed) -> bool {
         std::cmp::Ordering::Greater => true,
         std::cmp::Ordering::Less => false,
         std::cmp::Ordering::Equal => differs(last, now),
+    }
+}
+
+/// The first word about an allocation is kept first: what the owner has heard of must be in the digest. So
+/// is an end: the slot is placed anew, and a crash must not wake the old container up.
+pub const fn urgency(last: Option<&Observed>, now: &Observed) -> Urgency {
+    match now {
+        Observed::Exited(_) | Observed::Failed { .. } => Urgency::KeptFirst,
+        Observed::Pulling { .. }
+        | Observed::Created { .. }
+        | Observed::Running { .. }
+        | Observed::Stopping
+        | Observed::Removed => match last {
+            Some(_) => Urgency::AtOnce,
+            None => Urgency::KeptFirst,
+        },
     }
 }
 

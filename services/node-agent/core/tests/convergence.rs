@@ -2,7 +2,7 @@
 //! assignment, and every step it takes is one of few.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test ends by panicking
 
-use berth_agent_core::{CRASH_LIMIT, Container, Failure, Moment, Node, RESET_AFTER, Seen, Step};
+use berth_agent_core::{CRASH_LIMIT, Container, Failure, Moment, Node, RESET_AFTER, Seen, Step, StoredNode};
 use berth_events::{
     ExitStatus, FailureReason, ObservationKind, Observed, Placed, PlacementDecided, PlacementReason,
     RecordedUpTo, StopOrder, StopReason,
@@ -20,17 +20,26 @@ const MAX_QUIET_STEPS: usize = 400;
 
 #[derive(Debug, Clone)]
 enum Act {
-    Place { restart: RestartPolicy },
+    Place {
+        restart: RestartPolicy,
+    },
     Stop(usize),
-    Exit { which: usize, code: i64 },
+    Exit {
+        which: usize,
+        code: i64,
+    },
     Vanish(usize),
-    Steps { fail: Option<Fault> },
+    Steps {
+        fail: Option<Fault>,
+    },
     Wait(u64),
     AgentRestarts,
     AgentForgets,
     BusGoes,
     BusComes,
     EngineRestarts,
+    /// The journal does not reach the disk for a while; a restart then finds an older one.
+    DiskSlow(bool),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +110,9 @@ struct World {
     placed: Vec<AllocationId>,
     wanted: BTreeMap<AllocationId, RestartPolicy>,
     journals: u64,
+    disk: Option<StoredNode>,
+    disk_slow: bool,
+    on_disk: (u64, u64),
     /// What the owner recorded, and the last number it has of each journal.
     reported: BTreeMap<AllocationId, Vec<Observed>>,
     taken: BTreeMap<u64, u64>,
@@ -117,6 +129,9 @@ impl World {
             placed: Vec::new(),
             wanted: BTreeMap::new(),
             journals: 1,
+            disk: None,
+            disk_slow: false,
+            on_disk: (0, 0),
             reported: BTreeMap::new(),
             taken: BTreeMap::new(),
         }
@@ -127,6 +142,13 @@ impl World {
             now: self.now,
             wall: self.now,
         }
+    }
+
+    /// The journal reaches the disk.
+    fn keep(&mut self) {
+        let stored = self.node.store();
+        self.on_disk = (stored.journal.id(), stored.journal.last_number());
+        self.disk = Some(stored);
     }
 
     fn pick(&self, which: usize) -> Option<AllocationId> {
@@ -211,18 +233,24 @@ impl World {
             }
             Act::Wait(ms) => self.now = self.now.plus(Duration::from_millis(*ms)),
             Act::AgentRestarts => {
-                let (assignment, rest) = self.node.store();
+                let assignment = self.node.stored_assignment();
                 // Over the disk and back.
-                let text = serde_json::to_string(&rest).unwrap();
-                let rest = serde_json::from_str(&text).unwrap();
+                let rest = self.disk.as_ref().map(|rest| {
+                    let text = serde_json::to_string(rest).unwrap();
+                    serde_json::from_str(&text).unwrap()
+                });
+                self.journals += 1;
                 let ids = (NodeId::default(), ClusterId::default());
-                self.node = Node::new(ids.0, ids.1, assignment.as_ref(), Some(rest), 0).unwrap();
+                self.node = Node::new(ids.0, ids.1, assignment.as_ref(), rest, self.journals).unwrap();
+                self.on_disk = (self.journals, self.node.journal().last_number());
             }
             Act::AgentForgets => {
                 self.journals += 1;
                 let ids = (NodeId::default(), ClusterId::default());
                 self.node = Node::new(ids.0, ids.1, None, None, self.journals).unwrap();
+                self.disk = None;
             }
+            Act::DiskSlow(slow) => self.disk_slow = *slow,
             Act::BusGoes => self.bus_up = false,
             Act::BusComes => self.bus_up = true,
             Act::EngineRestarts => {
@@ -263,7 +291,13 @@ impl World {
             };
             self.node.finished(id, &step, outcome, seen, self.moment());
         }
+        if !self.disk_slow {
+            self.keep();
+        }
         self.deliver();
+        if !self.disk_slow {
+            self.keep();
+        }
         count
     }
 
@@ -272,9 +306,16 @@ impl World {
         if !self.bus_up {
             return;
         }
+        let journal = self.node.journal();
+        let on_disk = if self.on_disk.0 == journal.id() {
+            self.on_disk.1
+        } else {
+            0
+        };
+        let tellable = journal.tellable(on_disk);
         for report in self.node.reports_after(0) {
             let taken = self.taken.entry(report.journal).or_default();
-            for item in report.items {
+            for item in report.items.into_iter().filter(|item| item.number <= tellable) {
                 assert!(item.number <= *taken + 1, "a hole before {}", item.number);
                 if item.number <= *taken {
                     continue;
@@ -297,6 +338,7 @@ impl World {
     /// Everything works again; time passes.
     fn quiet(&mut self) -> usize {
         self.bus_up = true;
+        self.disk_slow = false;
         self.tell_all();
         let mut steps = 0;
         for _ in 0..MAX_QUIET_STEPS {
@@ -372,6 +414,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::BusGoes),
         1 => Just(Act::BusComes),
         1 => Just(Act::EngineRestarts),
+        2 => any::<bool>().prop_map(Act::DiskSlow),
     ]
 }
 
@@ -391,7 +434,10 @@ proptest! {
 
     #[test]
     fn states_reported_only_go_forward_unless_the_agent_forgets(
-        acts in prop::collection::vec(act().prop_filter("keeps its disk", |act| !matches!(act, Act::AgentForgets)), 0..60)
+        acts in prop::collection::vec(act().prop_filter(
+            "keeps its disk",
+            |act| !matches!(act, Act::AgentForgets | Act::DiskSlow(_))
+        ), 0..60)
     ) {
         let mut world = World::new();
         for act in &acts {
@@ -401,6 +447,27 @@ proptest! {
         for states in world.reported.values() {
             let ranks: Vec<u8> = states.iter().map(rank).collect();
             prop_assert!(ranks.is_sorted(), "{states:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    // The owner places a slot anew once it hears of an end: a crash must not wake the old container up.
+    #[test]
+    fn an_end_that_was_told_is_never_taken_back(
+        acts in prop::collection::vec(act().prop_filter("keeps its disk", |act| !matches!(act, Act::AgentForgets)), 0..60)
+    ) {
+        let mut world = World::new();
+        for act in &acts {
+            world.act(act);
+        }
+        world.quiet();
+        for states in world.reported.values() {
+            // What is told twice is no news to the owner; how it ends is.
+            let ended = states.iter().any(|state| rank(state) >= 4);
+            prop_assert!(!ended || states.last().map(rank) >= Some(4), "{states:?}");
         }
     }
 }

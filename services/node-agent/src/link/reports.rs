@@ -1,7 +1,7 @@
 //! Sends what the worker saw, in order, until the owner says that it is recorded.
 
 use super::{Link, SendError};
-use crate::worker::{Order, Remote};
+use crate::worker::{Order, Remote, Status};
 use berth_bus::subject;
 use berth_events::{AllocationReport, RecordedUpTo};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use tokio::{sync::mpsc, time::Instant};
 const RESEND_AFTER: Duration = Duration::from_secs(5);
 /// Time between two reports of everything.
 const DIGEST_INTERVAL: Duration = Duration::from_secs(60);
+/// Wait before a report of everything that came in the middle of news.
+const DIGEST_DELAY: Duration = Duration::from_millis(200);
 /// Wait after the stream did not take a report.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
@@ -91,17 +93,28 @@ impl Reporter {
             }
         }
         if Instant::now() >= self.digest_at {
-            self.digest_at = Instant::now() + DIGEST_INTERVAL;
-            if let Some(digest) = self.worker.digest().await {
-                self.store(&digest).await?;
-            }
+            self.send_digest(status).await?;
         }
         Ok(())
     }
 
-    /// Sends a report as far as the disk has it: a number is never used twice.
-    async fn send(&mut self, mut report: AllocationReport, on_disk: u64) -> Result<(), SendError> {
-        report.items.retain(|item| item.number <= on_disk);
+    /// Sends a report of everything, unless it would tell what may not be told yet.
+    async fn send_digest(&mut self, status: Status) -> Result<(), SendError> {
+        self.digest_at = Instant::now() + DIGEST_DELAY;
+        let Some(report) = self.worker.digest().await else {
+            return Ok(());
+        };
+        let told = report.digest.as_ref().map_or(0, |digest| digest.last_number);
+        if (report.journal, told) == (status.journal, status.last_number) {
+            self.digest_at = Instant::now() + DIGEST_INTERVAL;
+            self.store(&report).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a report as far as it may be told.
+    async fn send(&mut self, mut report: AllocationReport, up_to: u64) -> Result<(), SendError> {
+        report.items.retain(|item| item.number <= up_to);
         let Some(last) = report.items.last().map(|item| item.number) else {
             return Ok(());
         };

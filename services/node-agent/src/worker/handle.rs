@@ -19,7 +19,7 @@ pub struct Status {
     pub engine_up: bool,
     /// Number of the journal.
     pub journal: u64,
-    /// Number of the last observation that is on disk.
+    /// Number of the last observation that may be told.
     pub last_number: u64,
 }
 
