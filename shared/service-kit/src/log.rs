@@ -1,6 +1,7 @@
 //! The log as it stands in Postgres: what projections rebuild from and decisions load.
 
 use berth_events::{Recorded, SpecVersion, StreamName};
+use berth_eventsourcing::ZERO_HASH;
 use berth_ids::{EventId, Timestamp};
 use serde_json::value::RawValue;
 use sqlx::{PgPool, Row, postgres::PgRow};
@@ -9,7 +10,7 @@ use sqlx::{PgPool, Row, postgres::PgRow};
 pub const PAGE_EVENTS: i64 = 2_000;
 
 const COLUMNS: &str = "position, stream, version, cat_prev, event_id, type, schema_v, tenant, data, meta, \
-    hash, prev_hash, recorded_at, incarnation, log_id";
+    hash, recorded_at, incarnation, log_id";
 
 /// The log could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -55,15 +56,25 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub async fn after(&self, position: u64) -> Result<Vec<Recorded>, LogError> {
+        // One event more, the one before: it gives the first its previous hash.
         let sql = format!(
-            "select {COLUMNS} from es.recorded where position > $1 and position <= $1 + {PAGE_EVENTS} \
+            "select {COLUMNS} from es.recorded where position >= $1 and position <= $1 + {PAGE_EVENTS} \
              order by position"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(signed(position))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(recorded).collect()
+        let mut previous = hex::encode(ZERO_HASH);
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let event = recorded(row, std::mem::take(&mut previous))?;
+            previous.clone_from(&event.hash);
+            if event.position > position {
+                events.push(event);
+            }
+        }
+        Ok(events)
     }
 
     /// All events of a stream, in order.
@@ -79,14 +90,16 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub async fn stream_after(&self, stream: &StreamName, version: u64) -> Result<Vec<Recorded>, LogError> {
-        let sql =
-            format!("select {COLUMNS} from es.recorded where stream = $1 and version > $2 order by version");
+        let sql = format!(
+            "select {COLUMNS}, prev_hash from es.recorded where stream = $1 and version > $2 order by version"
+        );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(stream.as_str())
             .bind(signed(version))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(recorded).collect()
+        let previous = |row: &PgRow| row.try_get::<&[u8], _>("prev_hash").map(hex::encode);
+        rows.iter().map(|row| recorded(row, previous(row)?)).collect()
     }
 }
 
@@ -94,7 +107,7 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn recorded(row: &PgRow) -> Result<Recorded, LogError> {
+fn recorded(row: &PgRow, previous_hash: String) -> Result<Recorded, LogError> {
     let position: i64 = row.try_get("position")?;
     let shape = |reason: String| LogError::Shape { position, reason };
     let raw = |text: String| RawValue::from_string(text).map_err(|error| shape(error.to_string()));
@@ -116,13 +129,9 @@ fn recorded(row: &PgRow) -> Result<Recorded, LogError> {
         schema_version: row.try_get::<i16, _>("schema_v")?.unsigned_abs(),
         tenant: row.try_get::<String, _>("tenant")?.into(),
         incarnation: row.try_get::<i64, _>("incarnation")?.unsigned_abs(),
-        hash: hex(row.try_get::<Vec<u8>, _>("hash")?),
-        previous_hash: hex(row.try_get::<Vec<u8>, _>("prev_hash")?),
+        hash: hex::encode(row.try_get::<&[u8], _>("hash")?),
+        previous_hash,
         meta: raw(row.try_get("meta")?)?,
         data: raw(row.try_get("data")?)?,
     })
-}
-
-fn hex(bytes: Vec<u8>) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

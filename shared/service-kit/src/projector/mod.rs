@@ -2,20 +2,24 @@
 //!
 //! The view lives in memory; its rows and its checkpoint move together in one transaction, so that a
 //! restart continues where they stand. Several instances may keep the same rows: the furthest wins.
+//!
+//! The fold never waits for these transactions: they run beside it, one at a time.
 
+mod flush;
 mod store;
 
 use crate::{Log, LogError, ServiceContext, metrics};
 use berth_events::{HealthState, Recorded};
 use berth_eventsourcing::{RowKey, View};
+use flush::Flushing;
 use std::{
     collections::BTreeSet,
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-/// Rows and checkpoint are written at least this often while events come.
+/// Rows and checkpoint are written this long after the first fact that they do not have.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 /// Events after which they are written in any case.
 const FLUSH_EVENTS: usize = 1_000;
@@ -97,7 +101,9 @@ pub struct Projector<V> {
     hash: String,
     touched: BTreeSet<RowKey>,
     unflushed: usize,
-    flushed_at: Instant,
+    /// When the first fact came that is not in the rows.
+    unflushed_since: Instant,
+    flushing: Option<Flushing>,
 }
 
 /// Restores a view, brings it to the end of the log, and keeps it there in the background until shutdown.
@@ -151,7 +157,8 @@ impl<V: View> Projector<V> {
             hash,
             touched: BTreeSet::new(),
             unflushed: 0,
-            flushed_at: Instant::now(),
+            unflushed_since: Instant::now(),
+            flushing: None,
         })
     }
 
@@ -207,24 +214,25 @@ impl<V: View> Projector<V> {
         let mut tail = self.context.bus.tail(self.position).await?;
         self.context.health.set(HealthState::Green);
         loop {
-            let wait = if self.unflushed > 0 {
-                FLUSH_INTERVAL
-            } else {
-                SILENCE
-            };
-            match tokio::time::timeout(wait, tail.next()).await {
-                Ok(recorded) => self.apply(&recorded?)?,
-                Err(_) if self.unflushed > 0 => self.flush().await?,
-                Err(_) => {
+            if self.is_flush_due() {
+                self.begin_flush();
+            }
+            let flush_due = self.unflushed_since + FLUSH_INTERVAL;
+            let may_flush = self.unflushed > 0 && self.flushing.is_none();
+            let busy = self.unflushed > 0 || self.flushing.is_some();
+            tokio::select! {
+                biased;
+                // First: facts that never pause must not hide that it is done.
+                flushed = Self::flushed(&mut self.flushing), if self.flushing.is_some() => {
+                    self.end_flush(flushed)?;
+                }
+                recorded = tail.next() => self.apply(&recorded?)?,
+                () = tokio::time::sleep_until(flush_due), if may_flush => {}
+                () = tokio::time::sleep(SILENCE), if !busy => {
                     if self.log.head().await? > self.position {
                         return Err("the bus has lost facts; taking them from the log".into());
                     }
                 }
-            }
-            if self.unflushed >= FLUSH_EVENTS
-                || (self.unflushed > 0 && self.flushed_at.elapsed() >= FLUSH_INTERVAL)
-            {
-                self.flush().await?;
             }
         }
     }
@@ -254,6 +262,9 @@ impl<V: View> Projector<V> {
         self.touched.extend(touched);
         self.position = recorded.position;
         self.hash.clone_from(&recorded.hash);
+        if self.unflushed == 0 {
+            self.unflushed_since = Instant::now();
+        }
         self.unflushed += 1;
         self.moved.send_replace(self.position);
         self.context.health.reached(self.position);
@@ -264,58 +275,6 @@ impl<V: View> Projector<V> {
                 .with_label_values(&labels)
                 .set(self.position.cast_signed());
         });
-        Ok(())
-    }
-
-    /// Writes touched rows and the checkpoint, unless another instance is further already.
-    async fn flush(&mut self) -> Result<(), LogError> {
-        self.flushed_at = Instant::now();
-        if self.unflushed == 0 {
-            return Ok(());
-        }
-        let mut upserts: (Vec<String>, Vec<String>, Vec<String>) = Default::default();
-        let mut deletes: (Vec<String>, Vec<String>) = Default::default();
-        {
-            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-            for key in &self.touched {
-                match view.row(key) {
-                    Some(body) => {
-                        upserts.0.push(key.kind.clone());
-                        upserts.1.push(key.key.clone());
-                        upserts.2.push(body);
-                    }
-                    None => {
-                        deletes.0.push(key.kind.clone());
-                        deletes.1.push(key.key.clone());
-                    }
-                }
-            }
-        }
-        let schema = &self.schema;
-        let mut transaction = self.context.db.begin().await?;
-        let stored: Option<(i64,)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "select position from {schema}.checkpoint where view = $1 and version = $2 for update"
-        )))
-        .bind(V::NAME)
-        .bind(V::VERSION.cast_signed())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        if stored.is_none_or(|(position,)| position < self.position.cast_signed()) {
-            store::write_rows::<V>(&mut transaction, schema, upserts, deletes).await?;
-            sqlx::query(sqlx::AssertSqlSafe(format!(
-                "insert into {schema}.checkpoint (view, version, position, hash) values ($1, $2, $3, $4) \
-                 on conflict (view, version) do update set position = excluded.position, hash = excluded.hash"
-            )))
-            .bind(V::NAME)
-            .bind(V::VERSION.cast_signed())
-            .bind(self.position.cast_signed())
-            .bind(&self.hash)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await?;
-        self.touched.clear();
-        self.unflushed = 0;
         Ok(())
     }
 }
