@@ -8,6 +8,7 @@ pub(crate) struct Cache<K, V> {
     half: usize,
     young: HashMap<K, V>,
     old: HashMap<K, V>,
+    forgetful: bool,
 }
 
 impl<K: Eq + Hash, V> Cache<K, V> {
@@ -16,7 +17,13 @@ impl<K: Eq + Hash, V> Cache<K, V> {
             half: capacity.div_ceil(2).max(1),
             young: HashMap::new(),
             old: HashMap::new(),
+            forgetful: false,
         }
+    }
+
+    /// Something was dropped for want of room: what is not here may be elsewhere.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        self.forgetful
     }
 
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
@@ -45,7 +52,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
+            let dropped = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.forgetful |= !dropped.is_empty();
         }
         self.young.insert(key, value);
     }
@@ -80,5 +88,17 @@ mod tests {
         cache.insert("b", 1);
         cache.insert("a", 2);
         assert_eq!(cache.get("a"), Some(&2));
+    }
+
+    #[test]
+    fn it_knows_whether_it_knows_all() {
+        let mut cache = Cache::new(4);
+        for key in 0..4 {
+            cache.insert(key, key);
+        }
+        assert!(!cache.is_forgetful());
+        cache.insert(4, 4);
+        assert!(cache.is_forgetful());
+        assert_eq!(cache.get(&0), None);
     }
 }

@@ -7,6 +7,8 @@ mod cache;
 mod error;
 mod intake;
 mod intrusion;
+mod known;
+mod lookup;
 mod loss;
 mod metrics;
 mod options;

@@ -1,6 +1,6 @@
 //! `q.ledger.head.-`, `q.ledger.command.<id>`, `q.ledger.health.-`: answered by every instance.
 
-use crate::{error::LedgerError, read, run::Status, store};
+use crate::{error::LedgerError, lookup, read, run::Status};
 use berth_bus::{Bus, QuestionSink};
 use berth_events::{CommandStatus, Rejection, RejectionKind, ServiceHealth};
 use serde::de::IgnoredAny;
@@ -55,7 +55,7 @@ async fn command_status(pool: &PgPool, key: &str) -> Result<CommandStatus, Rejec
     .bind(id)
     .fetch_optional(pool)
     .await
-    .and_then(|row| row.as_ref().map(store::read_command).transpose())
+    .and_then(|row| row.as_ref().map(lookup::read_command).transpose())
     .map_err(LedgerError::database("look for a command"))
     .map_err(|error| away(&error))?;
     Ok(match row {

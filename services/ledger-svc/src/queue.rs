@@ -2,6 +2,7 @@
 
 use crate::metrics::LedgerMetrics;
 use berth_eventsourcing::{AppendError, AppendRequest, Appended, MAX_APPEND_BYTES};
+use berth_ids::CommandId;
 use berth_ledger_core::admit;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -32,6 +33,13 @@ pub(crate) struct Job {
     events: usize,
     bytes: usize,
     _room: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// The command whose outcome it records.
+    pub(crate) fn command_id(&self) -> Option<CommandId> {
+        self.request.command.as_ref().map(|command| command.command_id)
+    }
 }
 
 /// Where appends are handed in. Cheap to clone.

@@ -3,6 +3,7 @@
 use crate::{
     error::LedgerError,
     intake::take_appends,
+    known::Known,
     metrics::{LedgerMetrics, LedgerSnapshot},
     options::LedgerOptions,
     questions::answer_questions,
@@ -120,13 +121,15 @@ pub async fn write_only(
     shutdown: CancellationToken,
 ) -> Result<(LedgerHandle, tokio::task::JoinHandle<LedgerError>), LedgerError> {
     let opened = Store::open(pool, options.partition_size).await?;
-    let (store, sequencer) = opened.ok_or_else(|| LedgerError::Ended("another instance writes".into()))?;
+    let (mut store, sequencer) =
+        opened.ok_or_else(|| LedgerError::Ended("another instance writes".into()))?;
+    let known = Known::load(&mut store).await?;
     let metrics = Arc::new(LedgerMetrics::default());
     let (handle, mut queue) = queue(metrics.clone());
     // Nobody reads the feed: it is full or closed, and both are no loss.
     let (feed, _) = mpsc::channel(1);
     let head = watch::Sender::new(sequencer.position);
-    let writer = Writer::new(store, sequencer, Committed { head, feed }, metrics);
+    let writer = Writer::new((store, sequencer, known), Committed { head, feed }, metrics);
     let task = tokio::spawn(async move {
         let ended = writer.run(&mut queue, &shutdown).await;
         LedgerError::Ended(ended.to_string())
@@ -205,7 +208,7 @@ impl Ledger {
 
     /// One term as the writer: from the lock to a fault or shutdown.
     async fn term(&mut self, shutdown: &CancellationToken) -> Result<(), LedgerError> {
-        let Some((store, sequencer)) = self.stand_by(shutdown).await? else {
+        let Some((mut store, sequencer)) = self.stand_by(shutdown).await? else {
             return Ok(());
         };
         tracing::info!(
@@ -226,7 +229,9 @@ impl Ledger {
             trouble: self.status.relay.clone(),
         };
         let committed = Committed { head, feed };
-        let writer = Writer::new(store, sequencer, committed, self.status.metrics.clone());
+        let known = Known::load(&mut store).await?;
+        let opened = (store, sequencer, known);
+        let writer = Writer::new(opened, committed, self.status.metrics.clone());
         // Nothing is appended to a log whose end is disputed.
         last_relayed(&self.bus, &self.pool, &self.options, u64::MAX).await?;
         ensure_others(self.bus.jetstream(), &self.options).await?;

@@ -18,7 +18,10 @@ pub const SERVICES: &[&str] = &[
 ];
 
 /// All migrations of `es`, never changed once released.
-const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../schema.sql"))];
+const MIGRATIONS: &[(i32, &str)] = &[
+    (1, include_str!("../schema.sql")),
+    (2, include_str!("../schema-2.sql")),
+];
 /// Key of the advisory lock around the setup.
 const SETUP_LOCK: i64 = 0x6265_7274_6801;
 /// Roles belong to the whole server: two databases set up at once may collide, then it is tried again.

@@ -1,27 +1,33 @@
-//! The writer's own connection: lock, epoch, look-ups, and the one call that writes a batch.
+//! The writer's own connection: lock, epoch, and the one call that writes a batch.
 
 use crate::error::LedgerError;
-use berth_events::{Category, Recorded, StreamName};
+use berth_events::{Category, Recorded};
 use berth_eventsourcing::{Hash, Sequencer, ZERO_HASH};
-use berth_ids::{CommandId, Timestamp};
-use berth_ledger_core::{Batch, KnownCommand};
+use berth_ids::Timestamp;
+use berth_ledger_core::Batch;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection, PgPool, Row, postgres::PgRow};
-use std::{collections::HashMap, str::FromStr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 /// Key of the advisory lock that the active writer holds; for calm only, the epoch is what is safe.
 const WRITER_LOCK: i64 = 0x6265_7274_6802;
+/// The constraint that makes a command happen once.
+const COMMAND_KEY: &str = "command_pkey";
 /// The longest wait for an answer of the database; after it the outcome is unknown.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of a batch.
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Committed.
     Yes,
+    /// There was nothing to write.
+    Nothing,
     /// Another writer has taken over; nothing was written.
     Fenced,
+    /// A command of the batch is in the database already; nothing was written.
+    Repeated,
     /// The database refused the batch; nothing was written.
     Refused(sqlx::Error),
     /// It may or may not have been committed.
@@ -31,17 +37,10 @@ pub(crate) enum Written {
 /// The connection of the active writer. The lock goes with it.
 #[derive(Debug)]
 pub(crate) struct Store {
-    connection: PgConnection,
+    pub(crate) connection: PgConnection,
     epoch: i64,
     partition_size: i64,
     covered: u64,
-}
-
-/// What look-ups found.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) heads: Vec<(StreamName, u64)>,
-    pub(crate) commands: Vec<(CommandId, KnownCommand)>,
 }
 
 impl Store {
@@ -121,39 +120,6 @@ impl Store {
         self.cover(position).await
     }
 
-    /// Heads and commands that the caches do not hold, in one query.
-    pub(crate) async fn look_up(
-        &mut self,
-        streams: &[&str],
-        commands: &[Uuid],
-    ) -> Result<Found, LedgerError> {
-        if streams.is_empty() && commands.is_empty() {
-            return Ok(Found::default());
-        }
-        let query = sqlx::query(
-            "select stream, version, null::uuid as command_id, null as request_hash, null as outcome,
-               null::bigint as first_pos, null::bigint as last_pos, null::timestamptz as at
-             from es.stream_head where stream = any($1)
-             union all
-             select null, null, command_id, request_hash, outcome::text, first_pos, last_pos, at
-             from es.command where command_id = any($2)",
-        )
-        .bind(streams)
-        .bind(commands)
-        .fetch_all(&mut self.connection);
-        let failed = LedgerError::database("look up heads and commands");
-        let rows = tokio::time::timeout(COMMIT_PATIENCE, query)
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)
-            .and_then(|rows| rows)
-            .map_err(failed)?;
-        let mut found = Found::default();
-        for row in &rows {
-            read_found(row, &mut found).map_err(LedgerError::database("read heads and commands"))?;
-        }
-        Ok(found)
-    }
-
     /// Writes a batch with one call.
     pub(crate) async fn write(&mut self, batch: &Batch) -> Written {
         let epoch = self.epoch;
@@ -161,6 +127,7 @@ impl Store {
         match tokio::time::timeout(COMMIT_PATIENCE, call).await {
             Ok(Ok(true)) => Written::Yes,
             Ok(Ok(false)) => Written::Fenced,
+            Ok(Err(error)) if is_known_command(&error) => Written::Repeated,
             Ok(Err(error)) if is_refusal(&error) => Written::Refused(error),
             Ok(Err(error)) => Written::Unknown(error.to_string()),
             Err(_) => Written::Unknown(format!("no answer of the database within {COMMIT_PATIENCE:?}")),
@@ -182,6 +149,13 @@ impl Store {
         // The server ends the session anyway once the socket is gone.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
     }
+}
+
+/// The key of a command is taken.
+fn is_known_command(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation() && error.constraint() == Some(COMMAND_KEY))
 }
 
 /// An error of the statement itself: its transaction is gone. Anything else says nothing about the commit.
@@ -227,32 +201,6 @@ fn read_writer(row: &PgRow) -> Result<(i64, Sequencer), sqlx::Error> {
         .filter_map(|category| Some((*category, *named.get(category.as_str())?)));
     sequencer.categories = known.collect();
     Ok((row.try_get("epoch")?, sequencer))
-}
-
-fn read_found(row: &PgRow, found: &mut Found) -> Result<(), sqlx::Error> {
-    if let Some(stream) = row.try_get::<Option<&str>, _>("stream")? {
-        let stream = StreamName::from_str(stream).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        found
-            .heads
-            .push((stream, position_from_sql(row.try_get("version")?)));
-        return Ok(());
-    }
-    let (id, known) = read_command(row)?;
-    found.commands.push((id, known));
-    Ok(())
-}
-
-/// Reads a row of `es.command`.
-pub(crate) fn read_command(row: &PgRow) -> Result<(CommandId, KnownCommand), sqlx::Error> {
-    let outcome: &str = row.try_get("outcome")?;
-    let known = KnownCommand {
-        request_hash: row.try_get("request_hash")?,
-        outcome: serde_json::from_str(outcome).map_err(|error| sqlx::Error::Decode(error.into()))?,
-        first_position: position_from_sql(row.try_get("first_pos")?),
-        last_position: position_from_sql(row.try_get("last_pos")?),
-        recorded_at: Timestamp::from(row.try_get::<DateTime<Utc>, _>("at")?),
-    };
-    Ok((CommandId::from(row.try_get::<Uuid, _>("command_id")?), known))
 }
 
 async fn append_call(connection: &mut PgConnection, epoch: i64, batch: &Batch) -> Result<bool, sqlx::Error> {

@@ -1,20 +1,19 @@
 //! The log-writer: takes what waits, decides it against the heads, writes it with one call, answers.
 
 use crate::{
-    cache::Cache,
     error::LedgerError,
+    known::Known,
     metrics::LedgerMetrics,
     queue::{Job, Queue, unavailable},
     store::{Store, Written},
 };
-use berth_events::{Recorded, StreamName};
-use berth_eventsourcing::{AppendError, Appended, Heads, Sequencer};
-use berth_ids::{CommandId, Timestamp};
-use berth_ledger_core::{Batch, Commands, KnownCommand};
+use berth_events::Recorded;
+use berth_eventsourcing::{AppendError, Appended, Sequencer};
+use berth_ids::Timestamp;
+use berth_ledger_core::Batch;
 use berth_service_kit::metrics::record;
 use chrono::Utc;
 use std::{
-    collections::HashSet,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -24,10 +23,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Heads of streams kept in memory.
-const MAX_CACHED_HEADS: usize = 200_000;
-/// Commands kept in memory; all of 7 days are in the database.
-const MAX_CACHED_COMMANDS: usize = 50_000;
 /// How often an idle writer looks whether it still is the writer.
 const IDLE_CHECK: Duration = Duration::from_millis(500);
 /// The label of this log in the metrics of the process.
@@ -69,37 +64,19 @@ pub(crate) struct Committed {
 pub(crate) struct Writer {
     store: Store,
     sequencer: Sequencer,
-    heads: CachedHeads,
-    commands: CachedCommands,
+    known: Known,
     committed: Committed,
     metrics: Arc<LedgerMetrics>,
     pruned: Instant,
 }
 
-#[derive(Debug)]
-struct CachedHeads(Cache<StreamName, u64>);
-
-impl Heads for CachedHeads {
-    fn version(&self, stream: &StreamName) -> u64 {
-        self.0.get(stream).copied().unwrap_or(0)
-    }
-}
-
-#[derive(Debug)]
-struct CachedCommands(Cache<CommandId, KnownCommand>);
-
-impl Commands for CachedCommands {
-    fn known(&self, id: CommandId) -> Option<&KnownCommand> {
-        self.0.get(&id)
-    }
-}
-
+/// The connection, the end of the log, and what is known of it.
+pub(crate) type Opened = (Store, Sequencer, Known);
 type Reply = (Job, Result<Appended, AppendError>);
 
 impl Writer {
     pub(crate) fn new(
-        store: Store,
-        sequencer: Sequencer,
+        (store, sequencer, known): Opened,
         committed: Committed,
         metrics: Arc<LedgerMetrics>,
     ) -> Self {
@@ -109,8 +86,7 @@ impl Writer {
         Self {
             store,
             sequencer,
-            heads: CachedHeads(Cache::new(MAX_CACHED_HEADS)),
-            commands: CachedCommands(Cache::new(MAX_CACHED_COMMANDS)),
+            known,
             committed,
             metrics,
             pruned: Instant::now(),
@@ -163,42 +139,51 @@ impl Writer {
 
     /// Decides and writes jobs, and answers each.
     async fn take(&mut self, jobs: Vec<Job>) -> Result<(), Ended> {
-        if let Err(error) = self.load(&jobs).await {
-            answer_all(jobs, &error.to_string());
-            return Err(error.into());
+        if let Err(error) = self.known.look_up_heads(&mut self.store, &jobs).await {
+            return Err(give_up(jobs, error.into()));
         }
-        let (batch, replies) = self.decide(jobs);
-        if batch.is_empty() {
-            self.answer(replies);
-            return Ok(());
-        }
+        let (batch, replies) = self.decide(jobs).await?;
         let started = Instant::now();
-        match self.write(&batch).await {
+        let written = self.write(&batch).await;
+        if !matches!(written, Written::Repeated) {
+            return self.finish(batch, replies, written, started).await;
+        }
+        let jobs = self.look_up_commands(jobs_of(replies).collect()).await?;
+        let (batch, replies) = self.decide(jobs).await?;
+        let started = Instant::now();
+        let written = self.write(&batch).await;
+        self.finish(batch, replies, written, started).await
+    }
+
+    /// Answers as the database has answered.
+    async fn finish(
+        &mut self,
+        batch: Batch,
+        replies: Vec<Reply>,
+        written: Written,
+        started: Instant,
+    ) -> Result<(), Ended> {
+        match written {
+            Written::Nothing => {
+                self.answer(replies);
+                Ok(())
+            }
             Written::Yes => {
                 self.commit(batch, started.elapsed());
                 self.answer(replies);
                 Ok(())
             }
-            Written::Refused(error) => {
-                let jobs = replies.into_iter().map(|(job, _)| job).collect::<Vec<_>>();
-                self.one_by_one(jobs, &error).await
-            }
-            Written::Fenced => {
-                answer_all(
-                    replies.into_iter().map(|(job, _)| job),
-                    &Ended::Fenced.to_string(),
-                );
-                Err(Ended::Fenced)
-            }
-            Written::Unknown(reason) => {
-                let ended = Ended::Unknown(reason);
-                answer_all(replies.into_iter().map(|(job, _)| job), &ended.to_string());
-                Err(ended)
-            }
+            Written::Repeated => self.one_by_one(replies, "a command is known already").await,
+            Written::Refused(error) => self.one_by_one(replies, &error.to_string()).await,
+            Written::Fenced => Err(give_up(jobs_of(replies), Ended::Fenced)),
+            Written::Unknown(reason) => Err(give_up(jobs_of(replies), Ended::Unknown(reason))),
         }
     }
 
     async fn write(&mut self, batch: &Batch) -> Written {
+        if batch.is_empty() {
+            return Written::Nothing;
+        }
         match self.store.cover_ahead(batch.sequencer().position).await {
             Ok(()) => self.store.write(batch).await,
             Err(error) => Written::Unknown(error.to_string()),
@@ -206,88 +191,73 @@ impl Writer {
     }
 
     /// The database refused a batch: one job of it is at fault, and only that one is refused.
-    async fn one_by_one(&mut self, jobs: Vec<Job>, error: &sqlx::Error) -> Result<(), Ended> {
-        tracing::error!(%error, jobs = jobs.len(), "the database refused a batch; writing its appends one by one");
+    async fn one_by_one(&mut self, replies: Vec<Reply>, error: &str) -> Result<(), Ended> {
+        tracing::error!(%error, jobs = replies.len(), "the database refused a batch; writing its appends one by one");
+        let jobs = self.look_up_commands(jobs_of(replies).collect()).await?;
         let mut waiting = jobs.into_iter();
         while let Some(job) = waiting.next() {
-            let (batch, replies) = self.decide(vec![job]);
+            let (batch, replies) = self.number(vec![job]);
             let started = Instant::now();
-            let written = if batch.is_empty() {
-                None
-            } else {
-                Some(self.write(&batch).await)
-            };
-            match written {
-                None => self.answer(replies),
-                Some(Written::Yes) => {
+            match self.write(&batch).await {
+                Written::Nothing => self.answer(replies),
+                Written::Yes => {
                     self.commit(batch, started.elapsed());
                     self.answer(replies);
                 }
-                Some(Written::Refused(error)) => {
-                    let reason = format!("the database of the log refuses it: {error}");
-                    let refused = |(job, _)| {
-                        (
-                            job,
-                            Err(AppendError::Refused {
-                                reason: reason.clone(),
-                            }),
-                        )
-                    };
-                    self.answer(replies.into_iter().map(refused).collect());
-                }
-                Some(written @ (Written::Fenced | Written::Unknown(_))) => {
-                    let ended = match written {
-                        Written::Unknown(reason) => Ended::Unknown(reason),
-                        _ => Ended::Fenced,
-                    };
-                    let unanswered = replies.into_iter().map(|(job, _)| job).chain(waiting);
-                    answer_all(unanswered, &ended.to_string());
-                    return Err(ended);
+                Written::Repeated => self.refuse(replies, "its command is known already"),
+                Written::Refused(error) => self.refuse(replies, &error.to_string()),
+                Written::Fenced => return Err(give_up(jobs_of(replies).chain(waiting), Ended::Fenced)),
+                Written::Unknown(reason) => {
+                    let unanswered = jobs_of(replies).chain(waiting);
+                    return Err(give_up(unanswered, Ended::Unknown(reason)));
                 }
             }
         }
         Ok(())
     }
 
-    /// Fills the caches with all that the jobs name.
-    async fn load(&mut self, jobs: &[Job]) -> Result<(), LedgerError> {
-        let mut streams = HashSet::new();
-        let mut commands = HashSet::new();
-        for job in jobs {
-            let named = job.request.streams.iter().map(|append| &append.stream);
-            let guarded = job.request.guards.iter().map(|guard| &guard.stream);
-            for stream in named.chain(guarded) {
-                if !self.heads.0.touch(stream) {
-                    streams.insert(stream);
-                }
-            }
-            if let Some(command) = &job.request.command
-                && !self.commands.0.touch(&command.command_id)
-            {
-                commands.insert(command.command_id.as_uuid());
-            }
-        }
-        let texts: Vec<&str> = streams.iter().map(|stream| stream.as_str()).collect();
-        let ids: Vec<_> = commands.into_iter().collect();
-        let found = self.store.look_up(&texts, &ids).await?;
-        for stream in streams {
-            self.heads.0.insert(stream.clone(), 0);
-        }
-        for (stream, version) in found.heads {
-            self.heads.0.insert(stream, version);
-        }
-        for (id, known) in found.commands {
-            self.commands.0.insert(id, known);
-        }
-        Ok(())
+    fn refuse(&self, replies: Vec<Reply>, error: &str) {
+        let reason = format!("the database of the log refuses it: {error}");
+        let refused = jobs_of(replies).map(|job| {
+            let reason = reason.clone();
+            (job, Err(AppendError::Refused { reason }))
+        });
+        self.answer(refused.collect());
     }
 
-    fn decide(&self, jobs: Vec<Job>) -> (Batch, Vec<Reply>) {
+    /// Decides jobs. What a rule refuses may be a command that was done before this term: then its first
+    /// outcome is the answer.
+    async fn decide(&mut self, jobs: Vec<Job>) -> Result<(Batch, Vec<Reply>), Ended> {
+        let (batch, replies) = self.number(jobs);
+        let refused = replies.iter().filter(|(_, reply)| reply.is_err());
+        let ids: Vec<_> = refused.filter_map(|(job, _)| job.command_id()).collect();
+        match self
+            .known
+            .look_up_commands(&mut self.store, ids.into_iter())
+            .await
+        {
+            Ok(false) => Ok((batch, replies)),
+            Ok(true) => Ok(self.number(jobs_of(replies).collect())),
+            Err(error) => Err(give_up(jobs_of(replies), error.into())),
+        }
+    }
+
+    /// Looks up all commands of jobs.
+    async fn look_up_commands(&mut self, jobs: Vec<Job>) -> Result<Vec<Job>, Ended> {
+        let ids = jobs.iter().filter_map(Job::command_id);
+        match self.known.look_up_commands(&mut self.store, ids).await {
+            Ok(_) => Ok(jobs),
+            Err(error) => Err(give_up(jobs, error.into())),
+        }
+    }
+
+    fn number(&self, jobs: Vec<Job>) -> (Batch, Vec<Reply>) {
         let mut batch = Batch::new(self.sequencer.clone());
         let mut replies = Vec::with_capacity(jobs.len());
         let now = Timestamp::from(Utc::now());
+        let Known { heads, commands } = &self.known;
         for job in jobs {
-            let decided = batch.decide(&job.caller, &job.request, &self.heads, &self.commands, now);
+            let decided = batch.decide(&job.caller, &job.request, heads, commands, now);
             replies.push((job, decided));
         }
         (batch, replies)
@@ -295,12 +265,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Batch, took: Duration) {
         let (sequencer, events, heads, commands) = batch.into_parts();
-        for (stream, head) in heads {
-            self.heads.0.insert(stream, head.version);
-        }
-        for (id, known) in commands {
-            self.commands.0.insert(id, known);
-        }
+        self.known.committed(heads, commands);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.metrics
             .committed(events.len() as u64, micros, sequencer.position);
@@ -332,8 +297,16 @@ impl Writer {
     }
 }
 
-fn answer_all(jobs: impl IntoIterator<Item = Job>, reason: &str) {
+fn jobs_of(replies: Vec<Reply>) -> impl Iterator<Item = Job> {
+    replies.into_iter().map(|(job, _)| job)
+}
+
+/// Tells all who wait why the term ends.
+fn give_up(jobs: impl IntoIterator<Item = Job>, ended: Ended) -> Ended {
+    let reason = ended.to_string();
     for job in jobs {
-        let _ = job.reply.send(Err(unavailable(reason)));
+        // An asker that is gone asks again with its command id.
+        let _ = job.reply.send(Err(unavailable(reason.as_str())));
     }
+    ended
 }

@@ -100,6 +100,20 @@ async fn a_command_is_done_once_also_by_a_later_writer() {
     assert!(third.repeated);
     assert_eq!(third.outcome, first.outcome);
     assert_eq!(third.last_position, first.last_position);
+    // The rules would take it again; the table of commands does not.
+    let takes_any = with_command(cordon(1, Expected::Any, 1), 7, "aa");
+    let mut others = tokio::task::JoinSet::new();
+    for node in 100..120 {
+        let (handle, request) = (later.view.handle().clone(), cordon(node, Expected::Version(0), 1));
+        others.spawn(async move { handle.append("cluster", request).await });
+    }
+    let fourth = later.append(takes_any).await.unwrap();
+    assert!(fourth.repeated);
+    assert_eq!(fourth.outcome, first.outcome);
+    for other in others.join_all().await {
+        assert!(!other.unwrap().repeated);
+    }
+    assert_eq!(verify(&later.pool, 1..=u64::MAX).await.unwrap().checked, 21);
     let outcome_only = with_command(cordon(1, Expected::Any, 0), 8, "cc");
     let outcome_only = berth_eventsourcing::AppendRequest {
         streams: Vec::new(),
@@ -109,7 +123,7 @@ async fn a_command_is_done_once_also_by_a_later_writer() {
     assert!(
         matches!(
             decided.outcome,
-            Some(CommandOutcome::Accepted { position: 1, .. })
+            Some(CommandOutcome::Accepted { position: 21, .. })
         ),
         "{decided:?}"
     );
