@@ -39,6 +39,7 @@ async fn a_container_comes_with_everything_and_goes_without_a_trace() {
                 source: MountSource::Volume { name: "data".into() },
                 target: "/data".into(),
                 read_only: false,
+                ..MountSpec::default()
             },
             MountSpec {
                 source: MountSource::Tmpfs {
@@ -47,6 +48,7 @@ async fn a_container_comes_with_everything_and_goes_without_a_trace() {
                 },
                 target: "/scratch".into(),
                 read_only: false,
+                ..MountSpec::default()
             },
         ],
         networks: named(&["back", "front"]),
@@ -56,6 +58,7 @@ async fn a_container_comes_with_everything_and_goes_without_a_trace() {
             timeout_ms: Some(2_000),
             retries: Some(2),
             start_period_ms: None,
+            ..HealthcheckSpec::default()
         }),
         hostname: Some("webhost".into()),
         stop_grace_period_ms: Some(1_000),
@@ -215,6 +218,7 @@ async fn every_kind_of_trouble_is_named_and_the_others_run() {
             },
             target: "/data".into(),
             read_only: false,
+            ..MountSpec::default()
         }],
         ..sleeper()
     };

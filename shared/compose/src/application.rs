@@ -36,6 +36,7 @@ pub(crate) fn read(
         return out;
     }
     cx.check_keys(root, &keys::TOP);
+    out.spec.batch = root.child("labels").and_then(|item| labels::batch(cx, &item));
     out.name = root.child("name").and_then(|item| name(cx, &item));
     out.spec.volumes = root
         .child("volumes")

@@ -60,7 +60,7 @@ const IN_DEPLOY: &str = "write it under `deploy`";
 const BUILD: &str = "build and push the image first, and name it under `image`";
 
 pub(crate) const TOP: Keys = Keys {
-    read: &["version", "name", "services", "volumes", "networks"],
+    read: &["version", "name", "services", "volumes", "networks", "labels"],
     unsupported: &[
         ("include", "put the services of the included file into this one"),
         (
@@ -214,18 +214,25 @@ pub(crate) const DEPLOY: Keys = Keys {
         "resources",
         "restart_policy",
         "labels",
+        "update_config",
+        "rollback_config",
     ],
-    unsupported: &[
-        (
-            "endpoint_mode",
-            "service names resolve to the containers; a virtual address comes with a later release",
-        ),
-        (
-            "update_config",
-            "services are updated by the default order; choosing it comes with a later release",
-        ),
-        ("rollback_config", LATER),
+    unsupported: &[(
+        "endpoint_mode",
+        "service names resolve to the containers; a virtual address comes with a later release",
+    )],
+};
+
+pub(crate) const UPDATE: Keys = Keys {
+    read: &[
+        "parallelism",
+        "delay",
+        "failure_action",
+        "monitor",
+        "max_failure_ratio",
+        "order",
     ],
+    unsupported: &[],
 };
 
 pub(crate) const PLACEMENT: Keys = Keys {
@@ -268,8 +275,9 @@ pub(crate) const HEALTHCHECK: Keys = Keys {
         "timeout",
         "retries",
         "start_period",
+        "start_interval",
     ],
-    unsupported: &[("start_interval", "`interval` is used from the start")],
+    unsupported: &[],
 };
 
 pub(crate) const LOGGING: Keys = Keys {

@@ -123,6 +123,7 @@ fn short(cx: &Cx, entry: &Item<'_>, text: &str, known: &Volumes<'_>) -> Option<M
         source,
         target: target(cx, entry, path)?,
         read_only,
+        ..MountSpec::default()
     })
 }
 
@@ -287,6 +288,7 @@ fn long(cx: &Cx, entry: &Item<'_>, known: &Volumes<'_>) -> Option<MountSpec> {
         source,
         target,
         read_only,
+        ..MountSpec::default()
     })
 }
 
@@ -356,6 +358,7 @@ fn tmpfs_entry(cx: &Cx, entry: &Item<'_>) -> Option<MountSpec> {
         source: MountSource::Tmpfs { size_bytes, mode },
         target: target(cx, entry, path)?,
         read_only,
+        ..MountSpec::default()
     })
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn declared(cx: &Cx, item: &Item<'_>) -> BTreeMap<String, NetworkSpec
                     .child("labels")
                     .map(|item| labels::table(cx, &item))
                     .unwrap_or_default(),
+                ..NetworkSpec::default()
             },
         );
     }
@@ -126,7 +127,13 @@ pub(crate) fn joined(
                     .child("aliases")
                     .map(|item| aliases(cx, &item))
                     .unwrap_or_default();
-                out.insert(entry.key.to_owned(), NetworkAttachment { aliases });
+                out.insert(
+                    entry.key.to_owned(),
+                    NetworkAttachment {
+                        aliases,
+                        ..NetworkAttachment::default()
+                    },
+                );
             }
         }
         return out;

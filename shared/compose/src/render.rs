@@ -2,11 +2,11 @@
 
 use crate::{
     render_container::{mount_entries, networks, port_text, runtime},
+    render_deploy::{affinity, deploy, duration, restart_word},
     yaml::Yaml,
 };
 use berth_events::spec::{
-    Affinity, ApplicationSpec, Constraint, DependencyCondition, EnvironmentValue, NetworkSpec, Operator,
-    PlacementSpec, ReschedulePolicy, ResourceSpec, RestartCondition, RestartPolicy, ServiceMode, ServiceSpec,
+    ApplicationSpec, DependencyCondition, EnvironmentValue, NetworkSpec, ReschedulePolicy, ServiceSpec,
     Strategy, VolumeSpec,
 };
 
@@ -70,6 +70,12 @@ pub fn render(
     let mut top = Entries::default();
     if let Some(name) = name {
         top.add("name", Yaml::text(name));
+    }
+    if let Some(batch) = &spec.batch {
+        let mut labels = Entries::default();
+        labels.add("berth.project_type", Yaml::text("batch"));
+        labels.text("berth.schedule", batch.schedule.as_ref());
+        top.add("labels", labels.map());
     }
     let services = spec.services.iter();
     let services = services.map(|(name, service)| (name.clone(), service_entries(name, service, reveal)));
@@ -193,6 +199,10 @@ fn environment(
         .iter()
         .map(|rule| Yaml::text(format!("affinity:{}", affinity(rule))))
         .collect();
+    if let Some(spread) = service.placement.zones {
+        let soft = if spread.soft { "~" } else { "" };
+        rules.push(Yaml::text(format!("availability:az=={soft}{}", spread.zones)));
+    }
     if service.reschedule == ReschedulePolicy::Off {
         rules.push(Yaml::text("reschedule:off"));
     }
@@ -257,113 +267,4 @@ fn depends_on(out: &mut Entries, service: &ServiceSpec) {
         )
     });
     out.add("depends_on", Yaml::Map(entries.collect()));
-}
-
-/// The short form of a restart policy; the default needs none, a delay needs the long form.
-fn restart_word(restart: &RestartPolicy) -> Option<String> {
-    match (restart.condition, restart.max_attempts, restart.delay_ms) {
-        (RestartCondition::Never, 0, 0) => Some("no".to_owned()),
-        (RestartCondition::OnFailure, 0, 0) => Some("on-failure".to_owned()),
-        (RestartCondition::OnFailure, attempts, 0) => Some(format!("on-failure:{attempts}")),
-        _ => None,
-    }
-}
-
-fn deploy(service: &ServiceSpec) -> Yaml {
-    let mut out = Entries::default();
-    match service.mode {
-        ServiceMode::Replicated { replicas: 1 } => {}
-        ServiceMode::Replicated { replicas } => out.add("replicas", Yaml::raw(replicas)),
-        ServiceMode::Global => out.add("mode", Yaml::text("global")),
-    }
-    out.nested("placement", placement(&service.placement));
-    out.nested("resources", resources(&service.container.resources));
-    let restart = &service.restart;
-    if *restart != RestartPolicy::default() && restart_word(restart).is_none() {
-        let mut policy = Entries::default();
-        let condition = match restart.condition {
-            RestartCondition::Any => "any",
-            RestartCondition::OnFailure => "on-failure",
-            RestartCondition::Never => "none",
-        };
-        policy.add("condition", Yaml::text(condition));
-        policy.number("max_attempts", u64::from(restart.max_attempts));
-        policy.duration("delay", Some(restart.delay_ms).filter(|ms| *ms > 0));
-        out.add("restart_policy", policy.map());
-    }
-    out.nested("labels", Yaml::table(&service.service_labels));
-    out.map()
-}
-
-fn placement(placement: &PlacementSpec) -> Yaml {
-    let mut out = Entries::default();
-    let constraints = placement
-        .constraints
-        .iter()
-        .map(|rule| Yaml::text(constraint(rule)));
-    out.nested("constraints", Yaml::List(constraints.collect()));
-    let spread = |key: &String| Yaml::Map(vec![("spread".to_owned(), Yaml::text(key))]);
-    out.nested(
-        "preferences",
-        Yaml::List(placement.spread.iter().map(spread).collect()),
-    );
-    out.number(
-        "max_replicas_per_node",
-        u64::from(placement.max_replicas_per_node),
-    );
-    out.map()
-}
-
-fn constraint(rule: &Constraint) -> String {
-    rule_text(&rule.key, rule.operator, rule.soft, &rule.pattern)
-}
-
-fn affinity(rule: &Affinity) -> String {
-    rule_text(&rule.subject, rule.operator, rule.soft, &rule.pattern)
-}
-
-fn rule_text(key: &str, operator: Operator, soft: bool, pattern: &str) -> String {
-    let operator = match operator {
-        Operator::Equal => "==",
-        Operator::NotEqual => "!=",
-    };
-    format!("{key}{operator}{}{pattern}", if soft { "~" } else { "" })
-}
-
-fn resources(resources: &ResourceSpec) -> Yaml {
-    let part = |cpu_millis: u64, memory_bytes: u64, pids: u64| {
-        let mut out = Entries::default();
-        if cpu_millis > 0 {
-            out.add("cpus", Yaml::Raw(format!("\"{}\"", cores(cpu_millis))));
-        }
-        out.number("memory", memory_bytes);
-        out.number("pids", pids);
-        out.map()
-    };
-    let mut out = Entries::default();
-    out.nested(
-        "limits",
-        part(
-            resources.cpu_limit_millis,
-            resources.memory_limit_bytes,
-            resources.pids_limit,
-        ),
-    );
-    out.nested(
-        "reservations",
-        part(resources.cpu_reserved_millis, resources.memory_reserved_bytes, 0),
-    );
-    out.map()
-}
-
-fn cores(millis: u64) -> String {
-    let text = format!("{}.{:03}", millis / 1000, millis % 1000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn duration(ms: u64) -> String {
-    match ms {
-        ms if ms > 0 && ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
-        ms => format!("{ms}ms"),
-    }
 }

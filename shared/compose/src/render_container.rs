@@ -138,5 +138,6 @@ fn healthcheck(check: &HealthcheckSpec) -> Yaml {
         out.add("retries", Yaml::raw(retries));
     }
     out.duration("start_period", check.start_period_ms);
+    out.duration("start_interval", check.start_interval_ms);
     out.map()
 }

@@ -2,7 +2,7 @@
 //! entries of the classic kind, from Swarm's labels and from `deploy.placement`.
 
 use crate::cx::{Cx, Item, shorten};
-use berth_events::spec::{Affinity, Constraint, Operator, PlacementSpec, ReschedulePolicy};
+use berth_events::spec::{Affinity, Constraint, Operator, PlacementSpec, ReschedulePolicy, ZoneSpread};
 
 /// Prefixes of `environment:` entries that are rules and not variables.
 const PREFIXES: [&str; 5] = [
@@ -19,6 +19,9 @@ const NODE_KEYS: [&str; 4] = [
     "node.platform.os",
     "node.platform.arch",
 ];
+
+/// Most zones that a rule may name.
+const MAX_ZONES: u32 = 100;
 
 /// What the rules of a service say.
 #[derive(Default)]
@@ -40,12 +43,7 @@ impl Rules {
             "constraint" => self.constraint(cx, item, rule),
             "affinity" => self.affinity(cx, item, rule),
             "reschedule" => self.reschedule(cx, item, rule),
-            "availability" => cx.warn(
-                item,
-                "compose.unsupported_rule",
-                format!("the rule `{}` has no effect in this release", shorten(entry)),
-                "containers are spread over zones anyway; the rule itself comes with a later release",
-            ),
+            "availability" => self.availability(cx, item, rule),
             _ => cx.warn(
                 item,
                 "compose.unsupported_rule",
@@ -106,6 +104,35 @@ impl Rules {
             pattern: parts.pattern,
             soft: parts.soft,
         });
+    }
+
+    /// `az==3` (a promise) or `az==~3` (as many as there are).
+    fn availability(&mut self, cx: &Cx, item: &Item<'_>, rule: &str) {
+        const CURE: &str = "write availability:az==3, or availability:az==~3 for as many zones as there are";
+        let fault = |message: String| cx.error(item, "compose.rule", message, CURE);
+        let Some(parts) = parse(cx, item, rule) else {
+            return;
+        };
+        if parts.key != "az" || parts.operator != Operator::Equal {
+            return fault(format!("`availability:{}` is no number of zones", shorten(rule)));
+        }
+        let zones = parts.pattern.parse::<u32>().ok();
+        let Some(zones) = zones.filter(|zones| (1..=MAX_ZONES).contains(zones)) else {
+            return fault(format!(
+                "`{}` is no number of zones from 1 to {MAX_ZONES}",
+                shorten(&parts.pattern)
+            ));
+        };
+        let wanted = ZoneSpread {
+            zones,
+            soft: parts.soft,
+        };
+        match self.placement.zones {
+            Some(earlier) if earlier != wanted => {
+                fault("two rules say different things about zones".to_owned());
+            }
+            _ => self.placement.zones = Some(wanted),
+        }
     }
 
     pub(crate) fn reschedule(&mut self, cx: &Cx, item: &Item<'_>, policy: &str) {
@@ -179,7 +206,10 @@ fn parse(cx: &Cx, item: &Item<'_>, rule: &str) -> Option<Parts> {
     let equal = rule.find("==").map(|at| (at, Operator::Equal));
     let not_equal = rule.find("!=").map(|at| (at, Operator::NotEqual));
     let Some((at, operator)) = equal.into_iter().chain(not_equal).min_by_key(|(at, _)| *at) else {
-        return fault(format!("`{}` has neither == nor !=", shorten(rule)));
+        return fault(format!(
+            "One of operator ==, != is expected in `{}`",
+            shorten(rule)
+        ));
     };
     let key = rule[..at].trim();
     let good_start = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

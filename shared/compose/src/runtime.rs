@@ -136,6 +136,7 @@ pub(crate) fn healthcheck(cx: &Cx, item: &Item<'_>) -> Option<HealthcheckSpec> {
             .and_then(|item| cx.number(&item, 0, MAX_RETRIES))
             .and_then(|retries| u32::try_from(retries).ok()),
         start_period_ms: time("start_period"),
+        start_interval_ms: time("start_interval"),
     };
     (spec != HealthcheckSpec::default()).then_some(spec)
 }

@@ -9,11 +9,13 @@ use crate::{
     tree::Kind,
 };
 use berth_events::spec::{
-    ContainerSpec, DependencyCondition, EnvironmentValue, NetworkSpec, ReschedulePolicy, ServiceSpec,
-    Strategy,
+    ContainerSpec, DependencyCondition, DeviceRequest, EnvironmentValue, NetworkSpec, PullPolicy,
+    ReschedulePolicy, ServiceSpec, Strategy,
 };
 use std::collections::BTreeMap;
 
+/// Most GPUs of one container.
+const MAX_GPUS: u64 = 1_024;
 const MAX_STOP_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What a service may refer to.
@@ -75,9 +77,20 @@ pub(crate) fn read(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> (ServiceSpec,
         .into_iter()
         .map(|(name, value)| (name, EnvironmentValue::Plain(value)))
         .collect();
+    let typed = labels::typed(cx, &labels);
+    container.probe = typed.probe;
+    if typed.labels.latest_image {
+        container.pull_policy = PullPolicy::Always;
+    }
+    container.engine.device_requests.extend(gpus(cx, &labels));
+    let (update, rollback) = crate::update::read(cx, item, &labels);
     let spec = ServiceSpec {
         mode: deploy::mode(cx, item, &labels),
         container,
+        update,
+        rollback,
+        labels: typed.labels,
+        external_links: BTreeMap::new(),
         restart: deploy::restart(cx, item),
         reschedule: rules.reschedule.unwrap_or_default(),
         placement: rules.placement,
@@ -85,6 +98,16 @@ pub(crate) fn read(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> (ServiceSpec,
         service_labels: labels.service,
     };
     (spec, public.unwrap_or_default())
+}
+
+/// The label `gpu`: so many of the node's GPUs.
+fn gpus(cx: &Cx, labels: &labels::Labels<'_>) -> Option<DeviceRequest> {
+    let count = labels.number(cx, "gpu", 0, MAX_GPUS).filter(|count| *count > 0)?;
+    Some(DeviceRequest {
+        count: i64::try_from(count).ok(),
+        capabilities: vec!["gpu".to_owned()],
+        ..DeviceRequest::default()
+    })
 }
 
 fn own_extensions(cx: &Cx, item: &Item<'_>, rules: &mut Rules) {
@@ -189,8 +212,7 @@ fn container(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> ContainerSpec {
         pull_policy: get("pull_policy")
             .map(|item| crate::words::pull_policy(cx, &item))
             .unwrap_or_default(),
-        environment: BTreeMap::new(),
-        labels: BTreeMap::new(),
+        ..ContainerSpec::default()
     }
 }
 

@@ -10,7 +10,7 @@ events! {
     /// What happened to an application.
     ApplicationEvent in crate::Category::Application;
     Created(ApplicationCreated) = "application.created", v 1;
-    ReleaseStarted(ReleaseStarted) = "application.release_started", v 1;
+    ReleaseStarted(ReleaseStarted) = "application.release_started", v 2, from { 1 => v1::ReleaseStarted };
     ReleaseSettled(ReleaseSettled) = "application.release_settled", v 1;
     Scaled(ApplicationScaled) = "application.scaled", v 1;
     Stopped(ApplicationStopped) = "application.stopped", v 1;
@@ -46,6 +46,23 @@ pub struct ReleaseStarted {
     /// Warnings that were shown at deploy.
     #[serde(default)]
     pub warnings: Vec<StoredWarning>,
+}
+
+/// Shapes of earlier versions, kept for ever (invariant 9).
+mod v1 {
+    use super::*;
+
+    /// Version 1 had fewer keys in its specification, and none with another meaning.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct ReleaseStarted(pub(super) super::ReleaseStarted);
+}
+
+impl From<v1::ReleaseStarted> for ReleaseStarted {
+    fn from(old: v1::ReleaseStarted) -> Self {
+        // What version 2 can say besides was then ignored with a warning: absent means the same.
+        old.0
+    }
 }
 
 /// Where a release came from.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 events! {
     /// What the planner decided.
     PlacementEvent in crate::Category::Placement;
-    Decided(PlacementDecided) = "placement.decided", v 1;
+    Decided(PlacementDecided) = "placement.decided", v 2, from { 1 => v1::PlacementDecided };
     Blocked(PlacementBlocked) = "placement.blocked", v 1;
 }
 
@@ -42,6 +42,23 @@ pub struct PlacementDecided {
     /// Engine volumes to be removed once no container uses them.
     #[serde(default)]
     pub drop_volumes: BTreeSet<String>,
+}
+
+/// Shapes of earlier versions, kept for ever (invariant 9).
+mod v1 {
+    use super::*;
+
+    /// Version 1 had fewer keys in its specifications, and none with another meaning.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct PlacementDecided(pub(super) super::PlacementDecided);
+}
+
+impl From<v1::PlacementDecided> for PlacementDecided {
+    fn from(old: v1::PlacementDecided) -> Self {
+        // What version 2 can say besides was then ignored with a warning: absent means the same.
+        old.0
+    }
 }
 
 /// What containers of one application share on a node.

@@ -226,6 +226,7 @@ fn application(sim: &mut Sim) -> ApplicationSpec {
         },
         target: "/data".to_owned(),
         read_only: false,
+        ..MountSpec::default()
     });
     db.container.healthcheck = Some(HealthcheckSpec {
         test: vec!["CMD".to_owned(), "true".to_owned()],
@@ -252,6 +253,7 @@ fn application(sim: &mut Sim) -> ApplicationSpec {
         services,
         volumes: BTreeMap::from([("data".to_owned(), Default::default())]),
         networks: BTreeMap::new(),
+        ..ApplicationSpec::default()
     }
 }
 

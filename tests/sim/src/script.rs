@@ -185,6 +185,7 @@ impl Script {
                 services,
                 volumes,
                 networks: BTreeMap::new(),
+                ..ApplicationSpec::default()
             }),
             source: ReleaseSource::Image {
                 image: "scenario".to_owned(),
@@ -283,6 +284,7 @@ fn service_spec(options: &[&str]) -> Result<ServiceSpec, String> {
                 },
                 target: "/data".to_owned(),
                 read_only: false,
+                ..MountSpec::default()
             }),
             "check" => {
                 spec.container.healthcheck = Some(HealthcheckSpec {

@@ -85,7 +85,7 @@ fn healthcheck(check: &HealthcheckSpec) -> HealthConfig {
         timeout: nanos(check.timeout_ms),
         retries: check.retries.map(i64::from),
         start_period: nanos(check.start_period_ms),
-        start_interval: None,
+        start_interval: nanos(check.start_interval_ms),
     }
 }
 

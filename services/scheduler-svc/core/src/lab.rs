@@ -363,6 +363,7 @@ pub(crate) fn with_volume(mut spec: ServiceSpec, volume: &str) -> ServiceSpec {
         source: MountSource::Volume { name: volume.into() },
         target: "/data".into(),
         read_only: false,
+        ..MountSpec::default()
     });
     spec
 }

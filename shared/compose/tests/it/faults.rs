@@ -89,7 +89,7 @@ fn env_files() {
 #[test]
 fn rules_of_placement() {
     assert_snapshot!(check("environment: [\"constraint:zone=a\", \"constraint:==a\", \"constraint:zone==\", \"constraint:zone==/(/\", \"affinity:x\"]"), @r"
-        E 4:19 [compose.rule] services.web.environment[0]: `zone=a` has neither == nor !=
+        E 4:19 [compose.rule] services.web.environment[0]: One of operator ==, != is expected in `zone=a`
             write KEY==VALUE or KEY!=VALUE, with ~ before the value for a preference
         E 4:40 [compose.rule] services.web.environment[1]: `` is no key of a rule
             write KEY==VALUE or KEY!=VALUE, with ~ before the value for a preference
@@ -97,9 +97,9 @@ fn rules_of_placement() {
             write KEY==VALUE or KEY!=VALUE, with ~ before the value for a preference
         E 4:79 [compose.rule] services.web.environment[3]: `/(/` is no regular expression: unclosed group
             write KEY==VALUE or KEY!=VALUE, with ~ before the value for a preference
-        E 4:103 [compose.rule] services.web.environment[4]: `x` has neither == nor !=
+        E 4:103 [compose.rule] services.web.environment[4]: One of operator ==, != is expected in `x`
             write KEY==VALUE or KEY!=VALUE, with ~ before the value for a preference
-        ");
+    ");
     assert_snapshot!(check("environment: [\"reschedule:on-node-failure\", \"reschedule:off\", \"reschedule:maybe\"]"), @r"
         E 4:49 [compose.conflict] services.web.environment[1]: two rules say different things about the loss of a node
             keep one of reschedule:on-node-failure (or x-berth-abandon-volume) and reschedule:off

@@ -4,6 +4,7 @@ mod common;
 mod faults;
 mod faults_values;
 mod interpolation;
+mod labels;
 mod limits;
 mod policy;
 mod reading;

@@ -62,6 +62,7 @@ fn mounts() -> impl Strategy<Value = Vec<MountSpec>> {
             source,
             target,
             read_only,
+            ..MountSpec::default()
         };
         mounts.into_iter().map(mount).collect()
     })
@@ -102,6 +103,7 @@ fn healthcheck() -> impl Strategy<Value = HealthcheckSpec> {
             timeout_ms,
             retries,
             start_period_ms,
+            ..HealthcheckSpec::default()
         },
     )
 }
@@ -169,6 +171,7 @@ fn placement() -> impl Strategy<Value = PlacementSpec> {
                 spread,
                 max_replicas_per_node,
                 strategy,
+                ..PlacementSpec::default()
             },
         )
 }
@@ -177,6 +180,7 @@ fn networks() -> impl Strategy<Value = (BTreeMap<String, NetworkAttachment>, Opt
     let aliases = collection::btree_set("[a-z]([a-z-]{0,4}[a-z])?", 0..3);
     let attachment = aliases.prop_map(|aliases| NetworkAttachment {
         aliases: aliases.into_iter().collect(),
+        ..NetworkAttachment::default()
     });
     let joined = collection::btree_map(
         select(vec!["default".to_owned(), "front".to_owned()]),
@@ -336,6 +340,7 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
             reschedule,
             depends_on: BTreeMap::new(),
             service_labels,
+            ..ServiceSpec::default()
         },
     )
 }
@@ -357,6 +362,7 @@ pub fn application() -> impl Strategy<Value = ApplicationSpec> {
             external,
             internal: false,
             labels: if external { BTreeMap::new() } else { labels },
+            ..NetworkSpec::default()
         })
     };
     let condition = select(vec![
@@ -387,6 +393,7 @@ pub fn application() -> impl Strategy<Value = ApplicationSpec> {
                 services,
                 volumes: BTreeMap::from([("data".to_owned(), data)]),
                 networks: default.into_iter().chain([("front".to_owned(), front)]).collect(),
+                ..ApplicationSpec::default()
             }
         })
 }

@@ -39,25 +39,21 @@ fn keys_without_effect() {
     assert_snapshot!(warnings("deploy: {endpoint_mode: vip, update_config: {parallelism: 2}, replica: 3, resources: {reservations: {devices: []}}, restart_policy: {window: 5s}}"), @r"
         W 4:14 [compose.unsupported_key] services.web.deploy.endpoint_mode: `endpoint_mode` has no effect
             service names resolve to the containers; a virtual address comes with a later release
-        W 4:34 [compose.unsupported_key] services.web.deploy.update_config: `update_config` has no effect
-            services are updated by the default order; choosing it comes with a later release
         W 4:67 [compose.unknown_key] services.web.deploy.replica: `replica` is no key that Compose has here; it has no effect
             did you mean `replicas`?
         W 4:106 [compose.unsupported_key] services.web.deploy.resources.reservations.devices: `devices` has no effect
             it comes with a later release
         W 4:138 [compose.unsupported_key] services.web.deploy.restart_policy.window: `window` has no effect
             Berth counts a container that ran for a while as recovered by itself
-        ");
+    ");
     assert_snapshot!(warnings("healthcheck: {test: a, start_interval: 5s}\nlogging: {drivr: x}\nports: [{target: 80, mode: ingress, name: web}]"), @r"
-        W 4:28 [compose.unsupported_key] services.web.healthcheck.start_interval: `start_interval` has no effect
-            `interval` is used from the start
         W 5:15 [compose.unknown_key] services.web.logging.drivr: `drivr` is no key that Compose has here; it has no effect
             did you mean `driver`?
         W 6:26 [compose.port_mode] services.web.ports[0].mode: the port is published on the nodes that run a container, not on all
             reach the service on a node that runs it, or write mode: host to hide this warning
         W 6:41 [compose.unsupported_key] services.web.ports[0].name: `name` has no effect
             it is a note only
-        ");
+    ");
     assert_snapshot!(warnings("volumes: ['/a:/b:z', {type: volume, target: /x, volume: {nocopy: true}, consistency: cached}]\ntmpfs: ['/t:uid=5,noexec']"), @r"
         W 4:15 [compose.mount_option] services.web.volumes[0]: the mount option `z` has no effect
             remove it; only ro and rw are used
@@ -83,19 +79,17 @@ fn keys_without_effect() {
 #[test]
 fn labels_and_rules_of_later_releases() {
     assert_snapshot!(warnings("environment: [\"availability:az==2\", \"whitelist:node==a\", \"constraint:node.role==manager\"]\nlabels: {aliyun.routing.port_80: shop, aliyun.log_store_x: stdout, aliyun.rolling_update: 'true'}"), @r"
-        W 4:19 [compose.unsupported_rule] services.web.environment[0]: the rule `availability:az==2` has no effect in this release
-            containers are spread over zones anyway; the rule itself comes with a later release
         W 4:41 [compose.unsupported_rule] services.web.environment[1]: the rule `whitelist:node==a` has no effect in this release
             use constraint:node!=NAME
         W 4:62 [compose.unsupported_rule] services.web.environment[2]: `node.role` has no effect: every node runs containers, none is a manager
             label the nodes you mean and write node.labels.NAME==VALUE
-        W 5:14 [compose.unsupported_label] services.web.labels.aliyun.routing.port_80: the label `aliyun.routing.port_80` has no effect in this release
-            it comes with a later release; it is set on the containers as it is
-        W 5:44 [compose.unsupported_label] services.web.labels.aliyun.log_store_x: the label `aliyun.log_store_x` has no effect in this release
-            it comes with a later release; it is set on the containers as it is
+        W 5:14 [compose.unsupported_label] services.web.labels.aliyun.routing.port_80: the label `aliyun.routing.port_80` is checked and kept, and nothing acts on it yet
+            publish the port with `ports` meanwhile
+        W 5:44 [compose.unsupported_label] services.web.labels.aliyun.log_store_x: the label `aliyun.log_store_x` is checked and kept, and nothing acts on it yet
+            `berth logs` shows what the containers write
         W 5:72 [compose.unknown_label] services.web.labels.aliyun.rolling_update: the label `aliyun.rolling_update` is not known and has no effect
             did you mean `berth.rolling_updates`? it is set on the containers as it is
-        ");
+    ");
 }
 
 #[test]

@@ -8,7 +8,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod engine;
+mod labels;
+mod limits;
+mod mounts;
+mod network;
 mod policy;
+pub use engine::*;
+pub use labels::*;
+pub use limits::*;
+pub use mounts::*;
+pub use network::*;
 pub use policy::*;
 
 /// A whole application.
@@ -22,6 +32,9 @@ pub struct ApplicationSpec {
     /// Networks, by their name in the file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, NetworkSpec>,
+    /// It is a batch job (`aliyun.project_type: batch`); absent: it runs until it is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
 }
 
 /// A group of identical containers.
@@ -40,12 +53,25 @@ pub struct ServiceSpec {
     /// What happens to the containers of a lost node.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reschedule: ReschedulePolicy,
+    /// How its containers are replaced by those of a new release; absent: half of them at a time, and a
+    /// failing one holds the rest back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdatePolicy>,
+    /// The same for a rollback; absent: as `update`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<UpdatePolicy>,
     /// Services that start before this one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub depends_on: BTreeMap<String, DependencyCondition>,
     /// Labels of the service itself (`deploy.labels`), shown but not set on containers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub service_labels: BTreeMap<String, String>,
+    /// What its labels ask of the platform (`aliyun.*`, `berth.*`), read and checked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: ServiceLabels,
+    /// Services of other applications that it wants to reach: name in its containers → name there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_links: BTreeMap<String, String>,
 }
 
 /// How many containers a service has.
@@ -165,6 +191,15 @@ pub struct ContainerSpec {
     /// When an image is pulled.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pull_policy: PullPolicy,
+    /// How the node's agent checks health (`aliyun.probe.*`); absent: always healthy, or as `healthcheck` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeSpec>,
+    /// Files put into the container before it starts (Compose `secrets` and `configs`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileSpec>,
+    /// What is handed to the engine as it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub engine: EngineSpec,
 }
 
 /// When an image is pulled.
@@ -216,154 +251,6 @@ pub struct PortSpec {
     pub host_ip: Option<String>,
 }
 
-/// Something mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MountSpec {
-    /// What is mounted.
-    pub source: MountSource,
-    /// Absolute path inside the container.
-    pub target: String,
-    /// The container cannot write.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub read_only: bool,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum MountSource {
-    /// A volume named in the file.
-    Volume {
-        /// Its name in the file.
-        name: String,
-    },
-    /// A volume without a name that lives and dies with the container.
-    Anonymous,
-    /// A path of the node.
-    Bind {
-        /// Absolute path on the node.
-        path: String,
-        /// Make the directory if it is not there.
-        #[serde(default)]
-        create: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Size limit in bytes.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        size_bytes: Option<u64>,
-        /// Permissions of the mount, as a number.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        mode: Option<u32>,
-    },
-}
-
-/// A named volume.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct VolumeSpec {
-    /// Name on the engine; absent: `<application>_<name>`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Exists already and is not removed with the application.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub external: bool,
-    /// Volume driver; absent: `local`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
-    /// Options of the driver.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub driver_opts: BTreeMap<String, String>,
-    /// Labels of the volume.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// A network. In this release: a bridge on each node.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct NetworkSpec {
-    /// Name on the engine; absent: `<application>_<name>`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Exists already and is not removed with the application.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub external: bool,
-    /// No way out of the network.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub internal: bool,
-    /// Labels of the network.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// How a container joins a network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct NetworkAttachment {
-    /// Further names of the container there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aliases: Vec<String>,
-}
-
-/// Limits (enforced by the engine) and reservations (counted by the scheduler).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct ResourceSpec {
-    /// Reserved processor time in thousandths of a core.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub cpu_reserved_millis: u64,
-    /// Reserved memory.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub memory_reserved_bytes: u64,
-    /// Most processor time in thousandths of a core; 0: no limit.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub cpu_limit_millis: u64,
-    /// Most memory; 0: no limit.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub memory_limit_bytes: u64,
-    /// Most processes; 0: no limit.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub pids_limit: u64,
-    /// Size of `/dev/shm`; 0: the engine's default.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub shm_bytes: u64,
-}
-
-/// A limit of the shell kind; -1 means no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Ulimit {
-    /// Soft limit.
-    pub soft: i64,
-    /// Hard limit.
-    pub hard: i64,
-}
-
-/// How the engine checks health (Compose `healthcheck`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct HealthcheckSpec {
-    /// `["CMD", …]`, `["CMD-SHELL", line]` or `["NONE"]`.
-    pub test: Vec<String>,
-    /// Time between checks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval_ms: Option<u64>,
-    /// Longest time of one check.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// Failures in a row that make it unhealthy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retries: Option<u32>,
-    /// Failures in this time after the start do not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_period_ms: Option<u64>,
-}
-
-/// Log driver of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct LoggingSpec {
-    /// Driver, such as `json-file`.
-    pub driver: String,
-    /// Its options.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<String, String>,
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -379,8 +266,10 @@ impl ContainerSpec {
 
     /// Every secret version that the container needs.
     pub fn secrets(&self) -> BTreeSet<(SecretId, u64)> {
+        let files = self.files.iter().map(|file| &file.content);
         self.environment
             .values()
+            .chain(files)
             .filter_map(|value| match value {
                 EnvironmentValue::Secret(secret) => Some((secret.secret_id, secret.version)),
                 EnvironmentValue::Plain(_) => None,

@@ -22,6 +22,19 @@ pub struct PlacementSpec {
     /// Spread (default) or binpack; absent: the cluster's strategy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// Zones over which the service must or should be spread; absent: no promise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<ZoneSpread>,
+}
+
+/// `availability:az==N`: the containers of a service run in at least this many zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ZoneSpread {
+    /// How many zones, from 1.
+    pub zones: u32,
+    /// As many as there are (`==~`), instead of a refusal.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub soft: bool,
 }
 
 /// How nodes are preferred.
@@ -120,6 +133,65 @@ pub enum ReschedulePolicy {
     OnNodeFailure,
     /// Kept until the node is back (`reschedule:off`).
     Off,
+}
+
+/// How running containers are replaced by those of a new release (Compose `deploy.update_config`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdatePolicy {
+    /// Containers replaced at the same time; 0: all.
+    pub parallelism: u32,
+    /// The old one first, or the new one first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub order: UpdateOrder,
+    /// Pause after a container is ready, before the next is replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delay_ms: u64,
+    /// For how long a new container is watched before it counts as good.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub monitor_ms: u64,
+    /// Thousandths of the service's containers that may fail before the release has failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_failure_permille: u32,
+    /// What happens when it has failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failure_action: FailureAction,
+}
+
+impl Default for UpdatePolicy {
+    fn default() -> Self {
+        Self {
+            parallelism: 1,
+            order: UpdateOrder::default(),
+            delay_ms: 0,
+            monitor_ms: 0,
+            max_failure_permille: 0,
+            failure_action: FailureAction::default(),
+        }
+    }
+}
+
+/// Which of the two containers of a slot is first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateOrder {
+    /// The old one ends, then the new one starts.
+    #[default]
+    StopFirst,
+    /// The new one is ready before the old one ends.
+    StartFirst,
+}
+
+/// What happens when too many new containers fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureAction {
+    /// Nothing more is replaced until somebody decides.
+    #[default]
+    Pause,
+    /// It goes on.
+    Continue,
+    /// The last release that ran is brought back.
+    Rollback,
 }
 
 /// What must have happened to a service before one that depends on it starts.

@@ -84,6 +84,7 @@ fn mounts_take_the_form_that_fits() {
         source,
         target: "/data".into(),
         read_only,
+        ..MountSpec::default()
     };
     let bind = |create| MountSource::Bind {
         path: "/srv".into(),
@@ -133,6 +134,7 @@ fn ports_networks_and_the_rest_are_mapped() {
                 "back".to_owned(),
                 NetworkAttachment {
                     aliases: vec!["api".into()],
+                    ..NetworkAttachment::default()
                 },
             ),
             ("front".to_owned(), NetworkAttachment::default()),
