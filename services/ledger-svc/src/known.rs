@@ -1,11 +1,11 @@
 //! What the writer knows without asking the database: heads of streams, and commands done lately.
 
 use crate::{cache::Cache, error::LedgerError, queue::Job, store::Store};
-use berth_events::StreamName;
+use berth_events::{Feature, Recorded, StreamName};
 use berth_eventsourcing::Heads;
 use berth_ids::CommandId;
-use berth_ledger_core::{Commands, KnownCommand, MovedHead};
-use std::collections::{HashMap, HashSet};
+use berth_ledger_core::{Commands, Features, KnownCommand, MovedHead};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Heads of streams kept in memory.
 const MAX_CACHED_HEADS: usize = 200_000;
@@ -20,6 +20,7 @@ const MAX_CACHED_COMMANDS: usize = 50_000;
 pub(crate) struct Known {
     pub(crate) heads: KnownHeads,
     pub(crate) commands: KnownCommands,
+    pub(crate) features: Features,
 }
 
 /// Heads in memory.
@@ -48,7 +49,7 @@ impl Commands for KnownCommands {
 
 impl Known {
     /// Reads what there is room for.
-    pub(crate) async fn load(store: &mut Store) -> Result<Self, LedgerError> {
+    pub(crate) async fn load(store: &mut Store, introduced: &BTreeSet<Feature>) -> Result<Self, LedgerError> {
         let mut cache = Cache::new(MAX_CACHED_HEADS);
         let all = store.all_heads(MAX_LOADED_HEADS).await?;
         let all_read = all.is_some();
@@ -58,6 +59,7 @@ impl Known {
         Ok(Self {
             heads: KnownHeads { cache, all_read },
             commands: KnownCommands(Cache::new(MAX_CACHED_COMMANDS)),
+            features: store.features(introduced).await?,
         })
     }
 
@@ -107,6 +109,7 @@ impl Known {
     /// Takes in what a commit has moved.
     pub(crate) fn committed(
         &mut self,
+        events: &[Recorded],
         heads: HashMap<StreamName, MovedHead>,
         commands: HashMap<CommandId, KnownCommand>,
     ) {
@@ -115,6 +118,9 @@ impl Known {
         }
         for (id, known) in commands {
             self.commands.0.insert(id, known);
+        }
+        for event in events {
+            self.features.take(event);
         }
     }
 }

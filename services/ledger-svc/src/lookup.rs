@@ -2,14 +2,15 @@
 
 use crate::{
     error::LedgerError,
+    read,
     store::{COMMIT_PATIENCE, Store, position_from_sql},
 };
-use berth_events::StreamName;
+use berth_events::{Feature, StreamName, features_stream};
 use berth_ids::{CommandId, Timestamp};
-use berth_ledger_core::KnownCommand;
+use berth_ledger_core::{Features, KnownCommand};
 use chrono::{DateTime, Utc};
 use sqlx::{Row, postgres::PgRow};
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 use uuid::Uuid;
 
 /// What look-ups found.
@@ -42,6 +43,15 @@ impl Store {
             .collect::<Result<_, sqlx::Error>>()
             .map(Some)
             .map_err(LedgerError::database(ACTION))
+    }
+
+    /// Features, with those that are enabled.
+    pub(crate) async fn features(&mut self, introduced: &BTreeSet<Feature>) -> Result<Features, LedgerError> {
+        let mut features = Features::new(introduced.iter().cloned());
+        for recorded in read::read_stream(&mut self.connection, &features_stream()).await? {
+            features.take(&recorded);
+        }
+        Ok(features)
     }
 
     /// Heads and commands that the caches do not hold, in one query.

@@ -1,7 +1,8 @@
 //! What can be chosen about the log.
 
 use crate::streams;
-use std::time::Duration;
+use berth_events::Feature;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Positions of one partition of `es.event`.
 pub const PARTITION_SIZE: u64 = 10_000_000;
@@ -25,6 +26,8 @@ pub struct LedgerOptions {
     pub work_max_bytes: i64,
     /// How large LOGS may become.
     pub logs_max_bytes: i64,
+    /// Events that must be enabled before they may be written.
+    pub introduced: BTreeSet<Feature>,
 }
 
 impl Default for LedgerOptions {
@@ -38,6 +41,7 @@ impl Default for LedgerOptions {
             evt_max_bytes: streams::EVT_MAX_BYTES,
             work_max_bytes: streams::WORK_MAX_BYTES,
             logs_max_bytes: streams::LOGS_MAX_BYTES,
+            introduced: Feature::introduced().collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use berth_ids::{EventId, Timestamp};
 use berth_ledger_core::{Fault, Proof};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{PgExecutor, PgPool, Row, postgres::PgRow};
 use std::{ops::RangeInclusive, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
@@ -52,10 +52,13 @@ pub async fn read(pool: &PgPool, after: u64, limit: usize) -> Result<Vec<Recorde
 ///
 /// # Errors
 /// [`LedgerError`].
-pub async fn read_stream(pool: &PgPool, stream: &StreamName) -> Result<Vec<Recorded>, LedgerError> {
+pub async fn read_stream<'c>(
+    database: impl PgExecutor<'c>,
+    stream: &StreamName,
+) -> Result<Vec<Recorded>, LedgerError> {
     let rows = sqlx::query(COLUMNS_STREAM)
         .bind(stream.as_str())
-        .fetch_all(pool)
+        .fetch_all(database)
         .await
         .map_err(LedgerError::database("read a stream"))?;
     rows.iter()

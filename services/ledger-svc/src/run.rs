@@ -1,6 +1,7 @@
 //! One instance of the ledger: standby, active, and what happens between.
 
 use crate::{
+    enable::enable_features,
     error::LedgerError,
     intake::take_appends,
     known::Known,
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// How often a standby tries to become the writer.
 const STANDBY_POLL: Duration = Duration::from_millis(200);
@@ -73,6 +74,7 @@ impl Status {
             state: self.state(),
             position: Some(self.metrics.head.load(Relaxed)),
             started_at: self.started_at,
+            reads: self.options.introduced.clone(),
         }
     }
 }
@@ -123,7 +125,7 @@ pub async fn write_only(
     let opened = Store::open(pool, options.partition_size).await?;
     let (mut store, sequencer) =
         opened.ok_or_else(|| LedgerError::Ended("another instance writes".into()))?;
-    let known = Known::load(&mut store).await?;
+    let known = Known::load(&mut store, &options.introduced).await?;
     let metrics = Arc::new(LedgerMetrics::default());
     let (handle, mut queue) = queue(metrics.clone());
     // Nobody reads the feed: it is full or closed, and both are no loss.
@@ -229,13 +231,16 @@ impl Ledger {
             trouble: self.status.relay.clone(),
         };
         let committed = Committed { head, feed };
-        let known = Known::load(&mut store).await?;
+        let known = Known::load(&mut store, &self.options.introduced).await?;
+        let features = known.features.clone();
         let opened = (store, sequencer, known);
         let writer = Writer::new(opened, committed, self.status.metrics.clone());
         // Nothing is appended to a log whose end is disputed.
         last_relayed(&self.bus, &self.pool, &self.options, u64::MAX).await?;
         ensure_others(self.bus.jetstream(), &self.options).await?;
         self.status.set(HealthState::Green);
+        let enabling = enable_features(self.bus.clone(), self.handle.clone(), features);
+        let _enabling = AbortOnDropHandle::new(tokio::spawn(enabling));
         self.serve(writer, relay, shutdown).await
     }
 

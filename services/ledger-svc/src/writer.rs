@@ -255,9 +255,13 @@ impl Writer {
         let mut batch = Batch::new(self.sequencer.clone());
         let mut replies = Vec::with_capacity(jobs.len());
         let now = Timestamp::from(Utc::now());
-        let Known { heads, commands } = &self.known;
+        let Known {
+            heads,
+            commands,
+            features,
+        } = &self.known;
         for job in jobs {
-            let decided = batch.decide(&job.caller, &job.request, heads, commands, now);
+            let decided = batch.decide(&job.caller, &job.request, heads, commands, features, now);
             replies.push((job, decided));
         }
         (batch, replies)
@@ -265,7 +269,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Batch, took: Duration) {
         let (sequencer, events, heads, commands) = batch.into_parts();
-        self.known.committed(heads, commands);
+        self.known.committed(&events, heads, commands);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.metrics
             .committed(events.len() as u64, micros, sequencer.position);

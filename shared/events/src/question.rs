@@ -1,6 +1,6 @@
 //! Questions and their answers (`q.<service>.<question>.<key>`); nothing here is stored.
 
-use crate::{CommandOutcome, PlacementDecided, spec::SecretRef};
+use crate::{CommandOutcome, Feature, PlacementDecided, spec::SecretRef};
 use berth_ids::{AllocationId, ClusterId, SecretId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,9 @@ pub struct ServiceHealth {
     pub position: Option<u64>,
     /// When the process started.
     pub started_at: Timestamp,
+    /// Events that it can read and an earlier release cannot.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reads: BTreeSet<Feature>,
 }
 
 /// How a service is.

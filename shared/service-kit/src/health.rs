@@ -1,7 +1,7 @@
 //! How a service says how it is: over the bus, and over HTTP for probes and scrapers.
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
-use berth_events::{HealthState, ServiceHealth};
+use berth_events::{Feature, HealthState, ServiceHealth};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -25,6 +25,7 @@ impl Health {
                 state: HealthState::Green,
                 position: None,
                 started_at: crate::Clock::now(),
+                reads: Feature::introduced().collect(),
             })),
         }
     }

@@ -151,7 +151,7 @@ fn ledger(permissions: Permissions) -> Permissions {
     });
     permissions
         .may_subscribe(["led.append.*"])
-        .may_publish(["evt.>", "$JS.API.INFO"])
+        .may_publish(["evt.>", "$JS.API.INFO", "q.*.health.-"])
         .may_publish(manage)
 }
 

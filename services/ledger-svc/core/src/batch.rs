@@ -1,5 +1,6 @@
 //! A batch: appends decided one after the other, each seeing what those before it will have done.
 
+use crate::Features;
 use berth_events::{CommandOutcome, Recorded, StreamName};
 use berth_eventsourcing::{AppendError, AppendRequest, Appended, CommandRecord, Heads, Sequencer};
 use berth_ids::{CommandId, Timestamp};
@@ -87,6 +88,7 @@ impl Batch {
         request: &AppendRequest,
         heads: &impl Heads,
         commands: &impl Commands,
+        features: &Features,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
         if let Some(command) = &request.command {
@@ -95,6 +97,7 @@ impl Batch {
                 return repeated(command, known);
             }
         }
+        features.check(request)?;
         let before = Overlay {
             moved: &self.heads,
             before: heads,
@@ -210,7 +213,15 @@ mod tests {
 
     fn decide(batch: &mut Batch, request: &AppendRequest) -> Result<Appended, AppendError> {
         let (heads, commands) = (HashMap::new(), HashMap::new());
-        batch.decide("cluster", request, &heads, &commands, Timestamp::from_micros(7))
+        let features = Features::default();
+        batch.decide(
+            "cluster",
+            request,
+            &heads,
+            &commands,
+            &features,
+            Timestamp::from_micros(7),
+        )
     }
 
     #[test]
