@@ -4,7 +4,7 @@ use crate::{macros::events, spec::ApplicationSpec};
 use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 events! {
     /// What happened to an application.
@@ -12,6 +12,9 @@ events! {
     Created(ApplicationCreated) = "application.created", v 1;
     ReleaseStarted(ReleaseStarted) = "application.release_started", v 2, from { 1 => v1::ReleaseStarted };
     ReleaseSettled(ReleaseSettled) = "application.release_settled", v 1;
+    ReleasePaused(ReleasePaused) = "application.release_paused", v 1;
+    ReleaseResumed(ReleaseResumed) = "application.release_resumed", v 1;
+    WeightsChanged(WeightsChanged) = "application.weights_changed", v 1;
     Scaled(ApplicationScaled) = "application.scaled", v 1;
     Stopped(ApplicationStopped) = "application.stopped", v 1;
     Started(ApplicationStarted) = "application.started", v 1;
@@ -46,6 +49,47 @@ pub struct ReleaseStarted {
     /// Warnings that were shown at deploy.
     #[serde(default)]
     pub warnings: Vec<StoredWarning>,
+    /// How it goes live.
+    #[serde(default, skip_serializing_if = "ReleaseMethod::is_rolling")]
+    pub method: ReleaseMethod,
+}
+
+/// How a release goes live.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ReleaseMethod {
+    /// Container by container, as each service's update policy says.
+    #[default]
+    Rolling,
+    /// Every container of a changed service at once: old ones end, new ones start.
+    Standard,
+    /// New services beside the old ones until somebody confirms or rolls back. The release's
+    /// specification holds both.
+    BlueGreen {
+        /// What goes when it is confirmed.
+        retires: Retired,
+    },
+}
+
+impl ReleaseMethod {
+    /// The usual method, left out of the event.
+    pub fn is_rolling(&self) -> bool {
+        *self == Self::Rolling
+    }
+}
+
+/// What a blue-green release takes away when it is confirmed, by name in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Retired {
+    /// Services.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<String>,
+    /// Volumes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub volumes: BTreeSet<String>,
+    /// Networks.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub networks: BTreeSet<String>,
 }
 
 /// Shapes of earlier versions, kept for ever (invariant 9).
@@ -81,6 +125,16 @@ pub enum ReleaseSource {
         /// The image.
         image: String,
     },
+    /// An earlier release, brought back.
+    Rollback {
+        /// Its number.
+        to: u32,
+        /// Number of the release that it takes back.
+        of: u32,
+        /// The release failed and its policy asked for it; otherwise somebody did.
+        #[serde(default)]
+        automatic: bool,
+    },
 }
 
 /// A warning of a deploy, kept with the release.
@@ -103,6 +157,9 @@ pub struct ReleaseSettled {
     pub release_id: ReleaseId,
     /// How it ended.
     pub outcome: ReleaseOutcome,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ReleaseFailure>,
 }
 
 /// How a release ended.
@@ -113,6 +170,47 @@ pub enum ReleaseOutcome {
     Running,
     /// A later release took over first.
     Superseded,
+    /// Too many of its containers failed, and its policy brought the one before back.
+    Failed,
+    /// Somebody brought an earlier one back before it had come to its end.
+    Aborted,
+}
+
+/// A release replaces nothing more until it is resumed, aborted or superseded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleasePaused {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Too many containers failed; absent: somebody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<ReleaseFailure>,
+}
+
+/// Why a release has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseFailure {
+    /// The service whose new containers failed.
+    pub service: String,
+    /// How many of its slots have failed.
+    pub failed: u32,
+    /// How many slots it has.
+    pub of: u32,
+    /// How the last of them failed, in words.
+    pub last: String,
+}
+
+/// A paused release goes on; failures before do not count any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseResumed {
+    /// The release.
+    pub release_id: ReleaseId,
+}
+
+/// How traffic is shared between services that answer to the same route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WeightsChanged {
+    /// Weight of a service, 0–100; those not named keep theirs (100 if nobody said).
+    pub weights: BTreeMap<String, u8>,
 }
 
 /// The wanted number of containers of a service changed.

@@ -198,10 +198,50 @@ pub enum SchedulerCommand {
         source: ReleaseSource,
         /// Warnings shown to the caller.
         warnings: Vec<StoredWarning>,
+        /// How it goes live; absent: rolling.
+        #[serde(default)]
+        method: DeployMethod,
         /// Refuse unless an application of this name is (`true`) or is not (`false`) there.
         must_exist: Option<bool>,
         /// Refuse unless the application is at this version (`If-Match`).
         expected_version: Option<u64>,
+    },
+    /// Bring an earlier release back: its file, parameters and counts.
+    Rollback {
+        /// The application.
+        application_id: ApplicationId,
+        /// Id of the new release.
+        release_id: ReleaseId,
+        /// Number of the release to bring back; absent: the last one before that ran.
+        to: Option<u32>,
+        /// Only if the release at hand has not come to its end (`abort`).
+        unsettled_only: bool,
+        /// Refuse unless the application is at this version (`If-Match`).
+        expected_version: Option<u64>,
+    },
+    /// Replace nothing more.
+    PauseRelease {
+        /// The application.
+        application_id: ApplicationId,
+    },
+    /// Go on with a paused release.
+    ResumeRelease {
+        /// The application.
+        application_id: ApplicationId,
+    },
+    /// The old services of a blue-green release go.
+    ConfirmRelease {
+        /// The application.
+        application_id: ApplicationId,
+        /// Also if new containers are not ready.
+        force: bool,
+    },
+    /// Share traffic between services.
+    SetWeights {
+        /// The application.
+        application_id: ApplicationId,
+        /// Weight of a service, 0–100.
+        weights: BTreeMap<String, u8>,
     },
     /// Change the wanted number of containers of a service.
     Scale {
@@ -247,6 +287,19 @@ pub enum SchedulerCommand {
         /// Its slots; empty: all.
         slots: BTreeSet<u32>,
     },
+}
+
+/// How a deploy goes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployMethod {
+    /// Container by container, as each service's update policy says.
+    #[default]
+    Rolling,
+    /// All containers of a changed service at once.
+    Standard,
+    /// New services beside the old ones until it is confirmed.
+    BlueGreen,
 }
 
 /// Asked of access-svc.
@@ -347,6 +400,11 @@ impl SchedulerCommand {
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::Deploy { .. } => "deploy",
+            Self::Rollback { .. } => "rollback",
+            Self::PauseRelease { .. } => "pause_release",
+            Self::ResumeRelease { .. } => "resume_release",
+            Self::ConfirmRelease { .. } => "confirm_release",
+            Self::SetWeights { .. } => "set_weights",
             Self::Scale { .. } => "scale",
             Self::Stop { .. } => "stop",
             Self::Start { .. } => "start",

@@ -4,10 +4,12 @@ use super::{
     Application, ApplicationAggregate, ApplicationCommand, NameState, application_name_stream,
     deploy::application_stream, deploy_appends,
 };
-use crate::view::SchedulerView;
-use berth_events::{ApplicationEvent, Category, Event, NameEvent, SchedulerCommand, StreamName};
+use crate::{reject, view::SchedulerView};
+use berth_events::{
+    ApplicationEvent, Category, Event, NameEvent, Rejection, RejectionKind, SchedulerCommand, StreamName,
+};
 use berth_eventsourcing::{Aggregate, Change, Decision, LoadedStream, Streams, Undecided};
-use berth_ids::ApplicationId;
+use berth_ids::{ApplicationId, ReleaseId};
 use serde_json::json;
 
 /// What a decision rests on besides the streams.
@@ -30,7 +32,19 @@ pub fn decide(
 ) -> Result<Decision, Undecided> {
     let id = match command {
         SchedulerCommand::Deploy { .. } => return deploy(command, context, streams),
+        SchedulerCommand::ConfirmRelease {
+            application_id,
+            force: false,
+        } => {
+            ready_to_confirm(*application_id, context)?;
+            *application_id
+        }
         SchedulerCommand::Scale { application_id, .. }
+        | SchedulerCommand::Rollback { application_id, .. }
+        | SchedulerCommand::PauseRelease { application_id }
+        | SchedulerCommand::ResumeRelease { application_id }
+        | SchedulerCommand::ConfirmRelease { application_id, .. }
+        | SchedulerCommand::SetWeights { application_id, .. }
         | SchedulerCommand::Stop { application_id }
         | SchedulerCommand::Start { application_id }
         | SchedulerCommand::Restart { application_id, .. }
@@ -40,9 +54,32 @@ pub fn decide(
     let loaded = streams.get(&application_stream(id))?;
     let state = fold(loaded, context);
     let events = ApplicationAggregate::decide(&state, &ApplicationCommand::Asked(command.clone()))?;
+    let answer = json!({ "application_id": id, "release_id": started(&events) });
     Ok(Decision::nothing()
         .with(application_stream(id), loaded.version, events)
-        .answering(json!({ "application_id": id })))
+        .answering(answer))
+}
+
+/// The release that events start, if they start one.
+fn started(events: &[ApplicationEvent]) -> Option<ReleaseId> {
+    events.iter().find_map(|event| match event {
+        ApplicationEvent::ReleaseStarted(started) => Some(started.release_id),
+        _ => None,
+    })
+}
+
+/// The old services may go only when the new ones can take over.
+fn ready_to_confirm(id: ApplicationId, context: Context<'_>) -> Result<(), Rejection> {
+    let not_ready = context.view.not_ready(id);
+    if not_ready.is_empty() {
+        return Ok(());
+    }
+    Err(reject(
+        RejectionKind::Conflict,
+        "release.not_ready",
+        format!("not every container is ready: {}", not_ready.join(", ")),
+        "wait until they are (`berth release watch`), roll back, or confirm with `--force`",
+    ))
 }
 
 fn deploy(

@@ -1,11 +1,11 @@
 //! Every rule of an application.
 
-use super::{Application, ApplicationCommand, Identity, Release, validate};
+use super::{Application, ApplicationCommand, Identity, release, validate};
 use crate::{limits::MAX_REPLICAS, reject};
 use berth_events::{
     ApplicationEvent, ApplicationRemoved, ApplicationScaled, ApplicationStarted, ApplicationStopped,
-    Rejection, RejectionKind, ReleaseOutcome, ReleaseSettled, ReleaseSource, ReleaseStarted, RemoveRequested,
-    RestartRequested, SchedulerCommand, StoredWarning, VolumeAbandoned,
+    DeployMethod, Rejection, RejectionKind, ReleaseOutcome, ReleaseSource, RemoveRequested, RestartRequested,
+    SchedulerCommand, StoredWarning, VolumeAbandoned,
     spec::{ApplicationSpec, ServiceMode, ServiceSpec},
 };
 use berth_ids::ReleaseId;
@@ -33,6 +33,7 @@ fn decide_asked(state: &Application, command: &SchedulerCommand) -> Decision {
             warnings,
             must_exist,
             expected_version,
+            method,
             ..
         } => {
             check_existence(state, *must_exist)?;
@@ -42,9 +43,24 @@ fn decide_asked(state: &Application, command: &SchedulerCommand) -> Decision {
                 spec,
                 source,
                 warnings,
+                method: *method,
             };
             deploy(state, &release)
         }
+        SchedulerCommand::Rollback {
+            release_id,
+            to,
+            unsettled_only,
+            expected_version,
+            ..
+        } => {
+            check_version(state, *expected_version)?;
+            release::roll_back(state, *release_id, *to, *unsettled_only)
+        }
+        SchedulerCommand::PauseRelease { .. } => release::pause(state),
+        SchedulerCommand::ResumeRelease { .. } => release::resume(state),
+        SchedulerCommand::ConfirmRelease { .. } => release::confirm(state),
+        SchedulerCommand::SetWeights { weights, .. } => release::set_weights(state, weights),
         SchedulerCommand::Scale {
             service,
             replicas,
@@ -85,25 +101,24 @@ pub(super) struct NewRelease<'a> {
     pub(super) spec: &'a ApplicationSpec,
     pub(super) source: &'a ReleaseSource,
     pub(super) warnings: &'a [StoredWarning],
+    pub(super) method: DeployMethod,
 }
 
 /// The release that brings the specification live, and what goes with it.
 pub(super) fn deploy(state: &Application, new: &NewRelease<'_>) -> Decision {
     validate(new.spec)?;
     let mut events = Vec::new();
+    if let Some(release) = state.release.as_ref().filter(|release| release.is_unconfirmed()) {
+        return Err(release::unconfirmed(state, release));
+    }
     if state.release.is_none() || state.spec != *new.spec {
-        if let Some(release) = state.release.filter(|release| !release.settled) {
-            events.push(settled(release, ReleaseOutcome::Superseded));
+        if let Some(release) = state.release.as_ref().filter(|release| !release.is_settled()) {
+            events.push(release::settled(release, ReleaseOutcome::Superseded));
         }
-        events.push(ApplicationEvent::ReleaseStarted(ReleaseStarted {
-            release_id: new.release_id,
-            number: state
-                .release
-                .map_or(1, |release| release.number.saturating_add(1)),
-            spec: new.spec.clone(),
-            source: new.source.clone(),
-            warnings: new.warnings.to_vec(),
-        }));
+        let going = release::going_live(state, new)?;
+        let weights = release::first_weights(state, new, &going.method);
+        events.push(ApplicationEvent::ReleaseStarted(going));
+        events.extend(weights);
     }
     if state.stopped {
         events.push(ApplicationEvent::Started(ApplicationStarted {}));
@@ -111,18 +126,14 @@ pub(super) fn deploy(state: &Application, new: &NewRelease<'_>) -> Decision {
     Ok(events)
 }
 
-fn settled(release: Release, outcome: ReleaseOutcome) -> ApplicationEvent {
-    ApplicationEvent::ReleaseSettled(ReleaseSettled {
-        release_id: release.release_id,
-        outcome,
-    })
-}
-
 fn settle(state: &Application, release_id: ReleaseId) -> Vec<ApplicationEvent> {
     state
         .release
-        .filter(|release| release.release_id == release_id && !release.settled)
-        .map(|release| settled(release, ReleaseOutcome::Running))
+        .as_ref()
+        .filter(|release| {
+            release.release_id == release_id && !release.is_settled() && !release.is_unconfirmed()
+        })
+        .map(|release| release::settled(release, ReleaseOutcome::Running))
         .into_iter()
         .collect()
 }
@@ -207,7 +218,7 @@ fn abandon(state: &Application, name: &str, slots: &BTreeSet<u32>) -> Decision {
     })])
 }
 
-fn known<'a>(state: &'a Application, name: &str) -> Result<&'a ServiceSpec, Rejection> {
+pub(super) fn known<'a>(state: &'a Application, name: &str) -> Result<&'a ServiceSpec, Rejection> {
     state.spec.services.get(name).ok_or_else(|| {
         let services: Vec<_> = state.spec.services.keys().map(String::as_str).collect();
         reject(

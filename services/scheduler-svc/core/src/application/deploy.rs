@@ -78,6 +78,7 @@ pub fn deploy_appends(
         spec,
         source,
         warnings,
+        method,
         must_exist,
         expected_version,
     } = command
@@ -112,6 +113,7 @@ pub fn deploy_appends(
         spec,
         source,
         warnings,
+        method: *method,
     };
     let mut events = vec![ApplicationEvent::Created(ApplicationCreated {
         application_id: *application_id,
@@ -150,7 +152,10 @@ fn update(
     let new = events
         .iter()
         .any(|event| matches!(event, ApplicationEvent::ReleaseStarted(_)));
-    let live = current.release.map_or(release_id, |release| release.release_id);
+    let live = current
+        .release
+        .as_ref()
+        .map_or(release_id, |release| release.release_id);
     let mut appends = Vec::new();
     if !events.is_empty() {
         appends.push((

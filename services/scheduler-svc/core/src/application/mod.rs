@@ -6,6 +6,7 @@
 mod command;
 mod decide;
 mod deploy;
+mod release;
 mod validate;
 
 #[cfg(test)]
@@ -13,14 +14,16 @@ mod tests;
 
 pub use command::{Context, decide};
 pub use deploy::{Deployed, NameState, application_name_stream, application_stream, deploy_appends};
+pub(crate) use release::retire;
 pub use validate::validate;
 
 use berth_events::{
-    ApplicationEvent, Rejection, RemoveRequested, SchedulerCommand,
+    ApplicationEvent, Rejection, ReleaseMethod, ReleaseOutcome, RemoveRequested, SchedulerCommand,
     spec::{ApplicationSpec, ServiceMode},
 };
 use berth_eventsourcing::Aggregate;
 use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId};
+use std::collections::BTreeMap;
 
 /// Rules of one application.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,8 @@ pub struct Application {
     pub release: Option<Release>,
     /// What it should be, with the counts of `scale`.
     pub spec: ApplicationSpec,
+    /// Earlier releases by number, each as it stood when the next one took over.
+    pub past: BTreeMap<u32, PastRelease>,
     /// All containers are stopped on purpose.
     pub stopped: bool,
     /// It is going.
@@ -57,14 +62,39 @@ pub struct Identity {
 }
 
 /// A release of an application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// Id.
     pub release_id: ReleaseId,
     /// Number, from 1.
     pub number: u32,
+    /// How it goes live.
+    pub method: ReleaseMethod,
+    /// It replaces nothing more for now.
+    pub paused: bool,
+    /// How it ended; absent: it is going live.
+    pub outcome: Option<ReleaseOutcome>,
+}
+
+impl Release {
     /// It has reached its end.
-    pub settled: bool,
+    pub const fn is_settled(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// A blue-green release that waits for its confirmation.
+    pub const fn is_unconfirmed(&self) -> bool {
+        matches!(self.method, ReleaseMethod::BlueGreen { .. }) && self.outcome.is_none()
+    }
+}
+
+/// A release that is no longer live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRelease {
+    /// How it ended.
+    pub outcome: Option<ReleaseOutcome>,
+    /// What it was, with the counts of `scale`.
+    pub spec: ApplicationSpec,
 }
 
 /// What is asked of an application.
@@ -101,21 +131,10 @@ impl Aggregate for ApplicationAggregate {
                     name: created.name.clone(),
                 });
             }
-            ApplicationEvent::ReleaseStarted(started) => {
-                state.release = Some(Release {
-                    release_id: started.release_id,
-                    number: started.number,
-                    settled: false,
-                });
-                state.spec = started.spec.clone();
-            }
-            ApplicationEvent::ReleaseSettled(settled) => {
-                if let Some(release) = &mut state.release
-                    && release.release_id == settled.release_id
-                {
-                    release.settled = true;
-                }
-            }
+            ApplicationEvent::ReleaseStarted(started) => state.start(started),
+            ApplicationEvent::ReleaseSettled(settled) => state.settle(settled),
+            ApplicationEvent::ReleasePaused(paused) => state.pause(paused.release_id, true),
+            ApplicationEvent::ReleaseResumed(resumed) => state.pause(resumed.release_id, false),
             ApplicationEvent::Scaled(scaled) => {
                 if let Some(service) = state.spec.services.get_mut(&scaled.service) {
                     service.mode = ServiceMode::Replicated {
@@ -127,7 +146,9 @@ impl Aggregate for ApplicationAggregate {
             ApplicationEvent::Started(_) => state.stopped = false,
             ApplicationEvent::RemoveRequested(requested) => state.removing = Some(requested.clone()),
             ApplicationEvent::Removed(_) => state.removed = true,
-            ApplicationEvent::RestartRequested(_) | ApplicationEvent::VolumeAbandoned(_) => {}
+            ApplicationEvent::RestartRequested(_)
+            | ApplicationEvent::VolumeAbandoned(_)
+            | ApplicationEvent::WeightsChanged(_) => {}
         }
         state
     }

@@ -292,7 +292,7 @@ fn the_reconciler_settles_only_the_live_release_and_only_once() {
         })
         .collect();
     let state = ApplicationAggregate::fold(&events);
-    let release_id = state.release.unwrap().release_id;
+    let release_id = state.release.as_ref().unwrap().release_id;
     let settle = ApplicationCommand::SettleRelease { release_id };
     let settled = ApplicationAggregate::decide(&state, &settle).unwrap();
     assert_eq!(settled.len(), 1);

@@ -96,6 +96,13 @@ impl Lab {
         }
     }
 
+    /// Every agent stops what it was told to stop, and starts nothing.
+    pub(crate) fn obey_stops(&mut self) {
+        for row in self.rows().iter().filter(|row| row.stop.is_some()) {
+            self.report(row.allocation_id, Observed::Removed);
+        }
+    }
+
     pub(crate) fn run(&mut self, id: AllocationId) {
         self.report(id, running(id, 0, None));
     }

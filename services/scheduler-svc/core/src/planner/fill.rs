@@ -6,10 +6,10 @@ use super::{
     choose::{Ask, Choice, binding_home, choose},
     orders::Parcel,
     request::Request,
-    service::Pass,
+    service::{Pass, outdated},
     slots::{Hold, is_complete},
 };
-use crate::view::SlotRow;
+use crate::view::{SlotRow, cause_after};
 use berth_events::{Placed, PlacementReason, ProjectSpec, StopReason};
 use std::rc::Rc;
 
@@ -62,7 +62,7 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
+    pub(super) fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
         let application = pass.request.application;
         let node_id = self.world.sites[choice.site].row.node_id;
         if !self.orders.has_room(node_id, &pass.parcel) {
@@ -101,13 +101,12 @@ impl<'a> Planner<'a, '_> {
 
     /// What makes the placement necessary.
     fn cause(&self, pass: &Pass<'a>, slot: u32, state: Option<&SlotRow>) -> String {
-        let rows = pass.rows.get(&slot).into_iter().flatten();
-        if rows
-            .into_iter()
-            .any(|row| row.phase.is_live() && row.stop.is_none())
-        {
-            // It was given up in this very plan.
-            return "node_lost".to_owned();
+        let mut rows = pass.rows.get(&slot).into_iter().flatten();
+        let kept = rows.find(|row| row.phase.is_live() && row.stop.is_none());
+        if let Some(row) = kept {
+            // Its successor comes first, or it was given up in this very plan.
+            let reason = outdated(&pass.request, row).filter(|_| !self.world.is_lost(row.node_id));
+            return reason.map_or("node_lost", cause_after).to_owned();
         }
         let scaled = pass.request.application.scaled.contains(pass.request.name);
         let new = if scaled { "scaled" } else { "new" };

@@ -4,8 +4,9 @@
 //! view, moment and ids give the same plan, and planning after a plan's own events gives an empty one
 //! (commands to cluster-svc aside: its answer is its own event).
 //!
-//! A replacement is stop first: the old container ends, then its slot is placed anew. At most half of a
-//! service's containers (at least one) are out for changes, restarts and drains at a time.
+//! A replacement is stop first, unless the service's update policy says otherwise: the old container ends,
+//! then its slot is placed anew. At most half of a service's containers (at least one) are out for drains at
+//! a time, and for changes and restarts without a policy.
 
 mod block;
 mod choose;
@@ -15,6 +16,7 @@ mod orders;
 mod pattern;
 mod plan;
 mod rejection;
+mod release;
 mod removal;
 mod request;
 mod service;
@@ -31,7 +33,10 @@ pub use plan::{Plan, Settle};
 pub use rejection::Filter;
 
 use crate::view::{ApplicationRow, Availability, ClusterRow, SchedulerView};
-use berth_events::{PlacementBlocked, StopReason, spec::Operator};
+use berth_events::{
+    PlacementBlocked, ReleaseFailure, StopReason,
+    spec::{Operator, UpdatePolicy},
+};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
 use orders::Orders;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +63,7 @@ pub fn plan(
         settle: Vec::new(),
         chosen: BTreeSet::new(),
         concerned: BTreeSet::new(),
+        failure: None,
         wake_at: None,
     };
     for application in view.applications_of(cluster) {
@@ -81,6 +87,8 @@ struct Planner<'a, 'i> {
     chosen: BTreeSet<NodeId>,
     /// Applications that the plan changes something for.
     concerned: BTreeSet<ApplicationId>,
+    /// Why the release of the application at hand has failed, and the policy that says what then.
+    failure: Option<(UpdatePolicy, ReleaseFailure)>,
     wake_at: Option<Timestamp>,
 }
 
@@ -94,7 +102,7 @@ impl<'a> Planner<'a, '_> {
             });
             return;
         }
-        let mut settled = true;
+        let mut settled = application.release_number > 0;
         for name in in_order(application) {
             if let Some(spec) = application.spec.services.get(name) {
                 settled &= self.service(application, name, spec);
@@ -111,7 +119,13 @@ impl<'a> Planner<'a, '_> {
         }
         if application.removing.is_some() {
             self.remove(application);
-        } else if settled && !application.stopped && !application.settled && application.release_number > 0 {
+        } else if let Some((policy, failure)) = self.failure.take() {
+            self.settle.push(Settle::ReleaseFailed {
+                application_id: id,
+                version: application.version,
+                events: release::failed(application, &policy, failure),
+            });
+        } else if settled && !application.stopped && !application.settled && !release::is_held(application) {
             self.settle.push(Settle::Release {
                 application_id: id,
                 release_id: application.release_id,

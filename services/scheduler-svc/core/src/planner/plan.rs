@@ -43,6 +43,15 @@ pub enum Settle {
         /// Version of the application that this rests on.
         version: u64,
     },
+    /// Too many new containers failed: the release is paused or taken back.
+    ReleaseFailed {
+        /// Application.
+        application_id: ApplicationId,
+        /// Version of the application that this rests on.
+        version: u64,
+        /// What that comes to.
+        events: Vec<ApplicationEvent>,
+    },
     /// The cluster is being deleted by force: its applications go.
     RemoveRequested {
         /// Application.
@@ -174,9 +183,18 @@ impl Plan {
                 let event = ApplicationEvent::ReleaseSettled(ReleaseSettled {
                     release_id: *release_id,
                     outcome: ReleaseOutcome::Running,
+                    failure: None,
                 });
                 vec![application(*application_id, *version, event)]
             }
+            Settle::ReleaseFailed {
+                application_id,
+                version,
+                events,
+            } => events
+                .iter()
+                .map(|event| application(*application_id, *version, event.clone()))
+                .collect(),
             Settle::RemoveRequested {
                 application_id,
                 version,

@@ -5,7 +5,7 @@ use crate::{
     allocation::Phase,
     view::{AllocationRow, ApplicationRow},
 };
-use berth_events::{Category, PlacementBlocked, StopOrder, StopReason, StreamName};
+use berth_events::{Category, Event, PlacementBlocked, StopOrder, StopReason, StreamName};
 use berth_eventsourcing::Guard;
 
 /// What the event of a lost allocation takes, at most, in bytes.
@@ -88,7 +88,7 @@ impl<'a> Planner<'a, '_> {
         let recorded = std::mem::take(&mut self.settle);
         for settle in recorded {
             let drain = matches!(settle, Settle::Drain { .. });
-            if drain || self.orders.count(SETTLED_BYTES) {
+            if drain || self.orders.count(settle_bytes(&settle)) {
                 self.settle.push(settle);
             }
         }
@@ -138,6 +138,7 @@ impl<'a> Planner<'a, '_> {
             .iter()
             .filter_map(|settle| match settle {
                 Settle::Release { application_id, .. }
+                | Settle::ReleaseFailed { application_id, .. }
                 | Settle::RemoveRequested { application_id, .. }
                 | Settle::Removed { application_id, .. } => Some(*application_id),
                 Settle::Lost { .. } | Settle::Drain { .. } => None,
@@ -162,5 +163,16 @@ impl<'a> Planner<'a, '_> {
             })
             .chain(applications)
             .collect()
+    }
+}
+
+fn settle_bytes(settle: &Settle) -> usize {
+    match settle {
+        Settle::ReleaseFailed { events, .. } => events
+            .iter()
+            .filter_map(|event| Event::from(event.clone()).encode().ok())
+            .map(|text| text.len() + SETTLED_BYTES)
+            .sum(),
+        _ => SETTLED_BYTES,
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     engine_volume_name, is_node_local,
     view::{ApplicationRow, ClusterRow},
 };
+use berth_events::StopReason;
 use berth_events::spec::{Affinity, Constraint, Operator, ServiceSpec, Strategy};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -197,13 +198,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Its check decides when it is ready.
-    pub(super) fn has_check(&self) -> bool {
-        self.spec
-            .container
-            .healthcheck
-            .as_ref()
-            .is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
+    /// The release is paused: what it would change stays as it is.
+    pub(super) fn holds_changes(&self, reason: StopReason) -> bool {
+        self.application.paused && reason == StopReason::Changed
     }
 }
 

@@ -8,14 +8,12 @@ use super::{
     filters,
     orders::Parcel,
     rejection::Refused,
+    release::{Rollout, watched_until},
     request::Request,
     slots::is_complete,
     unwanted_reason,
 };
-use crate::{
-    allocation::Phase,
-    view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow},
-};
+use crate::view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow};
 use berth_events::{
     StopReason,
     spec::{ReschedulePolicy, ServiceMode, ServiceSpec},
@@ -30,15 +28,23 @@ pub(super) struct Pass<'a> {
     /// Wanted slots; for global services with their node.
     wanted: BTreeMap<u32, Option<usize>>,
     /// Containers that are out on purpose or on their way.
-    out: u32,
-    /// The most that may be out for changes and moves.
+    pub(super) out: u32,
+    /// The most that may be out for moves.
     limit: u32,
+    /// How its containers are replaced.
+    pub(super) rollout: Rollout,
     pub(super) parcel: Parcel<'a>,
     pub(super) blocked: Vec<BlockedSlot>,
     /// The answer of all nodes to a slot without ties; the next one gets the same.
     pub(super) refused: Option<Rc<Vec<(usize, Refused)>>>,
     /// Every wanted slot runs what it should or has completed.
     pub(super) settled: bool,
+}
+
+impl Pass<'_> {
+    pub(super) fn wanted_slots(&self) -> impl Iterator<Item = u32> {
+        self.wanted.keys().copied()
+    }
 }
 
 /// What a slot has.
@@ -68,6 +74,7 @@ impl<'a> Planner<'a, '_> {
             wanted: BTreeMap::new(),
             out: 0,
             limit: 1,
+            rollout: Rollout::default(),
             blocked: Vec::new(),
             refused: None,
             settled: true,
@@ -75,6 +82,12 @@ impl<'a> Planner<'a, '_> {
         pass.wanted = self.wanted(&pass);
         self.dismiss_unwanted(&pass);
         pass.limit = u32::try_from(pass.wanted.len() / 2).unwrap_or(u32::MAX).max(1);
+        pass.rollout = Rollout::new(&pass.request, pass.limit);
+        if let Some(failure) = self.failure_of(&pass) {
+            self.failure = Some(failure);
+            return false;
+        }
+        pass.rollout.not_before = self.not_before(&pass);
         pass.out = self.count_out(&pass);
         let wanted: Vec<_> = pass.wanted.iter().map(|(slot, only)| (*slot, *only)).collect();
         for (slot, only) in wanted {
@@ -150,6 +163,9 @@ impl<'a> Planner<'a, '_> {
     }
 
     fn slot(&mut self, pass: &mut Pass<'a>, slot: u32, only: Option<usize>) {
+        if self.overlap(pass, slot) {
+            return;
+        }
         match self.holder(pass, slot) {
             Holder::Kept(row) if self.world.is_lost(row.node_id) => {
                 if self.keeps_lost(pass, row) {
@@ -226,7 +242,8 @@ impl<'a> Planner<'a, '_> {
     fn review(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow) {
         let ready = is_ready(&pass.request, row);
         let outdated = outdated(&pass.request, row);
-        pass.settled &= ready && outdated.is_none();
+        let proven = ready && self.is_proven(&pass.request, row);
+        pass.settled &= proven && outdated.is_none();
         let Some(at) = self.world.site_of(row.node_id) else {
             return;
         };
@@ -258,7 +275,9 @@ impl<'a> Planner<'a, '_> {
             }
             return;
         }
-        if let Some(reason) = outdated {
+        if let Some(reason) = outdated
+            && !pass.request.holds_changes(reason)
+        {
             self.replace(pass, row, at, reason);
             return;
         }
@@ -301,7 +320,7 @@ impl<'a> Planner<'a, '_> {
     /// than none, and the report says why it stays.
     fn replace(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow, at: usize, reason: StopReason) {
         let ready = is_ready(&pass.request, row);
-        if ready && pass.out >= pass.limit {
+        if ready && !self.may_replace(pass) {
             return;
         }
         let ask = Ask {
@@ -359,7 +378,12 @@ impl<'a> Planner<'a, '_> {
                 let pending = blocked.is_some_and(|row| row.slots.contains(slot));
                 return !pending && !is_complete(&pass.request, self.state_of(&pass.request, **slot));
             }
-            !live.iter().any(|row| is_ready(&pass.request, row))
+            let watched = |row| watched_until(&pass.request, row).is_some_and(|until| until > self.now);
+            let kept = live.iter().filter(|row| row.stop.is_none()).count();
+            kept > 1
+                || !live
+                    .iter()
+                    .any(|row| is_ready(&pass.request, row) && !watched(row))
         });
         u32::try_from(out.count()).unwrap_or(u32::MAX)
     }
@@ -367,16 +391,11 @@ impl<'a> Planner<'a, '_> {
 
 /// It runs, nobody told it to stop, and its check, if it has one, says well.
 pub(super) fn is_ready(request: &Request<'_>, row: &AllocationRow) -> bool {
-    let well = if request.has_check() {
-        row.healthy == Some(true)
-    } else {
-        row.healthy != Some(false)
-    };
-    row.phase == Phase::Running && row.stop.is_none() && well
+    row.is_well(&request.spec.container)
 }
 
 /// It should be replaced by another of its service.
-fn outdated(request: &Request<'_>, row: &AllocationRow) -> Option<StopReason> {
+pub(super) fn outdated(request: &Request<'_>, row: &AllocationRow) -> Option<StopReason> {
     if row.spec_hash != request.hash {
         return Some(StopReason::Changed);
     }

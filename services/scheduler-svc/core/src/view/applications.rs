@@ -1,12 +1,13 @@
 //! Folds applications.
 
-use super::{ApplicationRow, Cause, SchedulerView, SlotKey, blocked_key, kind, slot_key};
-use crate::spec_hash;
+use super::{ApplicationRow, Cause, GoodRelease, SchedulerView, SlotKey, blocked_key, kind, slot_key};
+use crate::{application::retire, spec_hash};
 use berth_events::{
-    ApplicationCreated, ApplicationEvent, ProjectSpec, Recorded, ReleaseStarted, spec::ServiceMode,
+    ApplicationCreated, ApplicationEvent, ProjectSpec, Recorded, ReleaseMethod, ReleaseOutcome,
+    ReleaseSettled, ReleaseSource, ReleaseStarted, spec::ServiceMode,
 };
 use berth_eventsourcing::RowKey;
-use berth_ids::{ApplicationId, ReleaseId};
+use berth_ids::{ApplicationId, ReleaseId, Timestamp};
 use std::{collections::BTreeSet, sync::Arc};
 
 impl SchedulerView {
@@ -35,13 +36,14 @@ impl SchedulerView {
         }
         match event {
             ApplicationEvent::ReleaseStarted(started) => {
-                start_release(row, started);
+                start_release(row, started, recorded.recorded_at);
                 touched.extend(self.forget_blocks_of_others(id));
             }
-            ApplicationEvent::ReleaseSettled(settled) => {
-                if settled.release_id == row.release_id {
-                    row.settled = true;
-                }
+            ApplicationEvent::ReleaseSettled(settled) => settle_release(row, settled),
+            ApplicationEvent::ReleasePaused(_) => row.paused = true,
+            ApplicationEvent::ReleaseResumed(_) => {
+                row.paused = false;
+                row.judged_from = recorded.recorded_at;
             }
             ApplicationEvent::Scaled(scaled) => {
                 row.scaled.insert(scaled.service.clone());
@@ -49,6 +51,9 @@ impl SchedulerView {
                     service.mode = ServiceMode::Replicated {
                         replicas: scaled.replicas,
                     };
+                }
+                if row.settled {
+                    remember_good(row);
                 }
             }
             ApplicationEvent::Stopped(_) => row.stopped = true,
@@ -74,7 +79,9 @@ impl SchedulerView {
             ApplicationEvent::RemoveRequested(requested) => {
                 row.removing = Some(requested.volumes || row.removing == Some(true));
             }
-            ApplicationEvent::Created(_) | ApplicationEvent::Removed(_) => {}
+            ApplicationEvent::WeightsChanged(_)
+            | ApplicationEvent::Created(_)
+            | ApplicationEvent::Removed(_) => {}
         }
         touched
     }
@@ -158,6 +165,11 @@ fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
         release_id: ReleaseId::default(),
         release_number: 0,
         settled: true,
+        method: ReleaseMethod::Rolling,
+        paused: false,
+        rolling_back: false,
+        judged_from: Timestamp::default(),
+        good: None,
         spec: Arc::default(),
         hashes: Default::default(),
         project: ProjectSpec {
@@ -174,10 +186,37 @@ fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
     }
 }
 
-fn start_release(row: &mut ApplicationRow, started: &ReleaseStarted) {
+fn settle_release(row: &mut ApplicationRow, settled: &ReleaseSettled) {
+    if settled.release_id != row.release_id {
+        return;
+    }
+    row.settled = true;
+    row.paused = false;
+    if settled.outcome != ReleaseOutcome::Running {
+        return;
+    }
+    if let ReleaseMethod::BlueGreen { retires } = &row.method {
+        retire(Arc::make_mut(&mut row.spec), retires);
+        row.hashes.retain(|name, _| !retires.services.contains(name));
+    }
+    remember_good(row);
+}
+
+fn remember_good(row: &mut ApplicationRow) {
+    row.good = Some(GoodRelease {
+        number: row.release_number,
+        spec: Arc::clone(&row.spec),
+    });
+}
+
+fn start_release(row: &mut ApplicationRow, started: &ReleaseStarted, at: Timestamp) {
     row.release_id = started.release_id;
     row.release_number = started.number;
     row.settled = false;
+    row.method = started.method.clone();
+    row.paused = false;
+    row.rolling_back = matches!(started.source, ReleaseSource::Rollback { .. });
+    row.judged_from = at;
     row.scaled.clear();
     row.hashes = started
         .spec

@@ -13,9 +13,10 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use placements::cause_after;
 pub use rows::{
     AllocationRow, ApplicationRow, AssignedRow, Availability, BlockedRow, Cause, ClusterRow, DecisionsRow,
-    Ended, Failure, Home, NodeRow, SlotKey, SlotRow, SpecRow,
+    Ended, Failure, GoodRelease, Home, NodeRow, SlotKey, SlotRow, SpecRow,
 };
 
 use berth_events::{Event, Recorded};
@@ -58,7 +59,7 @@ mod kind {
 
 impl View for SchedulerView {
     const NAME: &'static str = "scheduler";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let mut touched = match event {

@@ -193,7 +193,7 @@ impl SchedulerView {
 }
 
 /// What the next placement of a slot is caused by, after a stop for this reason.
-fn cause_after(reason: StopReason) -> &'static str {
+pub(crate) fn cause_after(reason: StopReason) -> &'static str {
     match reason {
         StopReason::Surplus => "scaled",
         StopReason::Changed => "changed",

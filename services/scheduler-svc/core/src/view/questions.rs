@@ -5,7 +5,10 @@ use super::{
     SlotRow,
 };
 use crate::{allocation::Stopping, reject};
-use berth_events::{Assignment, Placed, PlacementDecided, Rejection, RejectionKind, spec::ContainerSpec};
+use berth_events::{
+    Assignment, Placed, PlacementDecided, Rejection, RejectionKind,
+    spec::{ContainerSpec, RestartCondition, ServiceMode},
+};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId};
 
 impl SchedulerView {
@@ -98,6 +101,27 @@ impl SchedulerView {
         };
         let restart = application.restarts.get(&row.service).copied().unwrap_or(0);
         application.hashes.get(&row.service) == Some(&row.spec_hash) && row.placed_at >= restart
+    }
+
+    /// Services of an application with slots that run nothing current and well, with their counts.
+    pub fn not_ready(&self, id: ApplicationId) -> Vec<String> {
+        let Some(application) = self.applications.get(&id) else {
+            return vec![];
+        };
+        let services = application.spec.services.iter();
+        let open = services.filter_map(|(name, spec)| {
+            let ServiceMode::Replicated { replicas } = spec.mode else {
+                return None;
+            };
+            let ready = |slot: &u32| {
+                self.allocations_of(id, name)
+                    .any(|row| row.slot == *slot && self.is_current(row) && row.is_well(&spec.container))
+            };
+            let ready = (1..=replicas).filter(ready).count();
+            let job = spec.restart.condition != RestartCondition::Any;
+            (ready < replicas as usize && !job).then(|| format!("{name} {ready} of {replicas}"))
+        });
+        open.collect()
     }
 
     /// What is remembered of a slot.

@@ -2,7 +2,8 @@
 
 use crate::{allocation::Phase, engine_volume_name};
 use berth_events::{
-    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, SecurityPolicy, StopReason,
+    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, ReleaseMethod, SecurityPolicy,
+    StopReason,
     spec::{ApplicationSpec, ContainerSpec, RestartPolicy, ServiceMode, Strategy},
 };
 use berth_ids::{
@@ -114,6 +115,16 @@ pub struct ApplicationRow {
     pub release_number: u32,
     /// It has reached its end.
     pub settled: bool,
+    /// How it goes live.
+    pub method: ReleaseMethod,
+    /// It replaces nothing more for now.
+    pub paused: bool,
+    /// It brings an earlier one back.
+    pub rolling_back: bool,
+    /// Failures before this moment do not count against it: its start, or its last resumption.
+    pub judged_from: Timestamp,
+    /// The last release that ran.
+    pub good: Option<GoodRelease>,
     /// What it should be, with the counts of `scale`.
     pub spec: Arc<ApplicationSpec>,
     /// Hash of each service's container.
@@ -135,6 +146,15 @@ pub struct ApplicationRow {
     /// The request behind its newest change.
     #[serde(default)]
     pub cause: Cause,
+}
+
+/// A release that came to run: what a failing one is rolled back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoodRelease {
+    /// Its number.
+    pub number: u32,
+    /// What it was, with the counts of `scale`.
+    pub spec: Arc<ApplicationSpec>,
 }
 
 /// The request behind a change: what follows from it carries it on.
@@ -222,10 +242,26 @@ pub struct AllocationRow {
 }
 
 impl AllocationRow {
+    /// It runs, nobody told it to stop, and its check, if it has one, says well.
+    pub fn is_well(&self, container: &ContainerSpec) -> bool {
+        let well = if has_check(container) {
+            self.healthy == Some(true)
+        } else {
+            self.healthy != Some(false)
+        };
+        self.phase == Phase::Running && self.stop.is_none() && well
+    }
+
     /// It runs or will, and nobody told it to stop.
     pub fn is_kept(&self) -> bool {
         self.phase.is_live() && self.stop.is_none()
     }
+}
+
+/// Its check decides when it is ready.
+fn has_check(container: &ContainerSpec) -> bool {
+    let check = container.healthcheck.as_ref();
+    check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
 }
 
 /// A numbered place of a replica.

@@ -4,4 +4,5 @@ mod blocked;
 mod choosing;
 mod faults;
 mod lifecycle;
+mod releases;
 mod volumes;
