@@ -76,6 +76,7 @@ impl Client {
                 ..ComposeSource::default()
             }),
             image: None,
+            method: Default::default(),
         };
         let request = self
             .http

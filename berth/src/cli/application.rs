@@ -3,7 +3,10 @@
 // Help texts are read in a terminal, where `[HOST:]` is a part that may be left out, not a link.
 #![allow(rustdoc::broken_intra_doc_links)]
 
-use super::parse::{duration, key_value, moment};
+use super::{
+    Method,
+    parse::{duration, key_value, moment},
+};
 use berth_ids::Timestamp;
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, time::Duration};
@@ -35,6 +38,7 @@ pub struct Wait {
 #[command(after_help = "EXAMPLES
   berth deploy shop.yml --wait
   berth deploy shop.yml --name shop2 -e TAG=1.2 --cluster main
+  berth deploy shop-2.yml --name shop --method blue-green
   cat shop.yml | berth deploy - --name shop")]
 pub struct Deploy {
     /// Compose file, or `-` for standard input
@@ -45,6 +49,9 @@ pub struct Deploy {
     /// What the file is read with
     #[command(flatten)]
     pub variables: Variables,
+    /// How it goes live
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    pub method: Method,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -61,6 +68,9 @@ pub struct Update {
     /// What the file is read with
     #[command(flatten)]
     pub variables: Variables,
+    /// How it goes live
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    pub method: Method,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,

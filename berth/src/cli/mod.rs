@@ -5,6 +5,7 @@ mod cluster;
 mod local;
 mod node;
 mod parse;
+mod release;
 mod server;
 mod token;
 
@@ -16,6 +17,9 @@ pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand};
 pub use parse::{age, duration};
+pub use release::{
+    AbortRelease, ConfirmRelease, Method, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh,
+};
 pub use server::{
     AgentCommand, AgentJoin, AgentPlace, AgentRun, AgentTelemetry, ConfigCommand, ServerArgs, SettingArgs,
 };
@@ -128,6 +132,11 @@ pub enum Command {
     Scale(Scale),
     /// Replace the Compose file of an application
     Update(Update),
+    /// Releases of an application: list, show, watch, pause, resume, abort, confirm
+    #[command(subcommand)]
+    Release(ReleaseCommand),
+    /// Bring an earlier release back
+    Rollback(Rollback),
     /// Stop all containers of an application
     Stop(StopStart),
     /// Run a stopped application again

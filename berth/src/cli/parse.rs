@@ -69,6 +69,20 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// `SERVICE=WEIGHT` with a weight of 0–100.
+///
+/// # Errors
+/// It is none.
+pub fn weight(text: &str) -> Result<(String, u8), String> {
+    let (name, value) = key_value(text)?;
+    match value.parse::<u8>() {
+        Ok(weight) if weight <= 100 => Ok((name, weight)),
+        _ => Err(format!(
+            "`{text}`: write SERVICE=WEIGHT with a weight from 0 to 100"
+        )),
+    }
+}
+
 /// How long ago something was, in one unit: `12s`, `5m`, `3h`, `2d`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.since(since).as_secs();

@@ -1,10 +1,10 @@
 //! Bringing Compose files and images live.
 
-use super::{Session, cluster::parse_name, wait};
+use super::{Session, cluster::parse_name, release, wait};
 use crate::{
     cli::{Deploy, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
-    exit::Outcome,
+    exit::{Exit, Outcome},
     files::{self, Project},
     output::Printer,
 };
@@ -27,6 +27,7 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
         name,
         compose: Some(source(project)),
         image: None,
+        method: args.method.into(),
     };
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
@@ -44,6 +45,7 @@ pub async fn update(session: &Session, args: Update) -> Outcome {
         name: None,
         compose: Some(source(project)),
         image: None,
+        method: args.method.into(),
     };
     let path = session.path("applications", &args.app, "");
     let deployed: Deployed = session.client.write(Method::PUT, &path, Some(&body)).await?;
@@ -68,6 +70,7 @@ pub async fn run_image(session: &Session, args: Run) -> Outcome {
         name,
         compose: None,
         image: Some(image),
+        method: Default::default(),
     };
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
@@ -101,6 +104,15 @@ async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outcome {
         return session.printer.done(&deployed, &next);
     }
     session.printer.note(&what);
+    if let Some(release) = deployed.release_id {
+        let ended = release::end_of(session, &id, release, wait.timeout).await;
+        match ended {
+            Ok(ended) => release::judge(&deployed.name, &ended)?,
+            // The reasons why it is not ready are told below.
+            Err(failure) if failure.exit == Exit::NotReady => {}
+            Err(failure) => return Err(failure),
+        }
+    }
     let target = wait::Target {
         key: &id,
         name: &deployed.name,

@@ -9,6 +9,7 @@ mod inspect;
 mod local;
 mod logs;
 mod node;
+mod release;
 mod session;
 mod status;
 mod tables;
@@ -49,6 +50,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::App(command) => application::run(&session()?, command).await,
         Command::Ps(args) => application::ps(&session()?, args).await,
         Command::Scale(args) => application::scale(&session()?, args).await,
+        Command::Release(command) => release::run(&session()?, command).await,
+        Command::Rollback(args) => release::rollback(&session()?, args).await,
         Command::Stop(args) => application::stop(&session()?, args).await,
         Command::Start(args) => application::start(&session()?, args).await,
         Command::Restart(args) => application::restart(&session()?, args).await,

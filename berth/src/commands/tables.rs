@@ -4,16 +4,19 @@ use crate::{
     cli::age,
     output::{Table, Tone, cell, toned, word},
 };
-use berth_api::{Application, ApplicationStatus, Container, ContainerHealth, ContainerState};
-use berth_events::ReleaseSource;
+use berth_api::{Application, ApplicationStatus, Container, ContainerHealth, ContainerState, Release};
+use berth_events::{ReleaseMethod, ReleaseSource};
 use berth_ids::Timestamp;
 
 /// The tone of a status.
 pub fn tone(status: ApplicationStatus) -> Tone {
     match status {
         ApplicationStatus::Running => Tone::Good,
-        ApplicationStatus::Deploying | ApplicationStatus::Removing | ApplicationStatus::Pending => Tone::Warn,
-        ApplicationStatus::Degraded => Tone::Bad,
+        ApplicationStatus::Deploying
+        | ApplicationStatus::Removing
+        | ApplicationStatus::Pending
+        | ApplicationStatus::AwaitingConfirmation => Tone::Warn,
+        ApplicationStatus::Paused | ApplicationStatus::Degraded => Tone::Bad,
         ApplicationStatus::Stopped => Tone::Dim,
     }
 }
@@ -58,6 +61,44 @@ fn wanted_of(application: &Application) -> u32 {
     application.services.iter().map(|service| service.wanted).sum()
 }
 
+/// Releases, for people.
+pub fn release_table(releases: &[Release]) -> String {
+    let mut table = Table::new(&["RELEASE", "STATE", "METHOD", "SOURCE", "BY", "STARTED", "ENDED"]);
+    for release in releases {
+        table.row([
+            cell(release.number),
+            cell(word(&release.state)),
+            cell(method(&release.method)),
+            cell(source(&release.source)),
+            cell(&release.actor),
+            cell(release.started_at),
+            cell(release.settled_at.map_or_else(String::new, |at| at.to_string())),
+        ]);
+    }
+    table.render()
+}
+
+/// How a release goes live, in a word.
+pub fn method(method: &ReleaseMethod) -> &'static str {
+    match method {
+        ReleaseMethod::Rolling => "rolling",
+        ReleaseMethod::Standard => "standard",
+        ReleaseMethod::BlueGreen { .. } => "blue-green",
+    }
+}
+
+/// Where a release came from, in a word.
+pub fn source(source: &ReleaseSource) -> String {
+    match source {
+        ReleaseSource::Compose { file_name, .. } => file_name.clone(),
+        ReleaseSource::Image { image } => image.clone(),
+        ReleaseSource::Rollback { to, automatic, .. } => {
+            let by = if *automatic { " (automatic)" } else { "" };
+            format!("rollback to {to}{by}")
+        }
+    }
+}
+
 /// An application, for people.
 pub fn fields(application: &Application) -> String {
     let mut table = Table::fields();
@@ -97,21 +138,7 @@ pub fn fields(application: &Application) -> String {
             ),
         ]);
     }
-    let mut releases = Table::new(&["RELEASE", "STATE", "SOURCE", "BY", "STARTED"]);
-    for release in &application.releases {
-        let source = match &release.source {
-            ReleaseSource::Compose { file_name, .. } => file_name.clone(),
-            ReleaseSource::Image { image } => image.clone(),
-        };
-        let started = cell(release.started_at);
-        releases.row([
-            cell(release.number),
-            cell(word(&release.state)),
-            cell(source),
-            cell(&release.actor),
-            started,
-        ]);
-    }
+    let releases = release_table(&application.releases);
     let warnings: Vec<_> = application
         .warnings
         .iter()
@@ -122,7 +149,7 @@ pub fn fields(application: &Application) -> String {
             )
         })
         .collect();
-    let mut parts = vec![table.render(), services.render(), releases.render()];
+    let mut parts = vec![table.render(), services.render(), releases];
     if !warnings.is_empty() {
         parts.push(warnings.join("\n"));
     }

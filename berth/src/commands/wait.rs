@@ -132,7 +132,11 @@ pub async fn status(
     let found = until(wait.timeout, async || {
         let application: Application = session.client.get(&path).await?;
         progress.say(&describe(&application));
-        Ok((application.status == wanted && settled(&application)).then_some(application))
+        // A blue-green release runs as far as it can by itself.
+        let reached = application.status == wanted
+            || (wanted == ApplicationStatus::Running
+                && application.status == ApplicationStatus::AwaitingConfirmation);
+        Ok((reached && settled(&application)).then_some(application))
     })
     .await?;
     progress.end();
@@ -255,6 +259,7 @@ mod tests {
             networks: BTreeSet::new(),
             warnings: Vec::new(),
             releases: Vec::new(),
+            weights: Default::default(),
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
             version: 1,

@@ -5,7 +5,8 @@ use axum::http::StatusCode;
 use berth_api::{ComposeSource, Deploy, Diagnostic, Severity};
 use berth_compose::{Input, Parsed, Policy, policy_violations};
 use berth_events::{
-    CommandBody, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy, StoredSecret, StoredWarning,
+    CommandBody, DeployMethod, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy, StoredSecret,
+    StoredWarning,
     spec::{ApplicationSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{ApplicationId, ClusterId, Name};
@@ -28,6 +29,7 @@ pub(crate) struct Destination {
     pub(crate) policy: SecurityPolicy,
     pub(crate) name: Name,
     pub(crate) must_exist: Option<bool>,
+    pub(crate) method: DeployMethod,
 }
 
 /// Reads what a deploy brings.
@@ -257,6 +259,7 @@ impl App {
             spec: Box::new(spec),
             source: reading.source.clone(),
             warnings: reading.stored_warnings(),
+            method: to.method,
             must_exist: to.must_exist,
             expected_version: order.expected_version,
         };

@@ -24,13 +24,13 @@ const MAX_KEY_CHARS: usize = 256;
 /// The longest time that a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The part of the path in braces.
-pub(crate) struct Segment(pub(crate) String);
+/// The part of the path in braces; several: a tuple.
+pub(crate) struct Segment<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment<T> {
     type Rejection = Fault;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
+        let Path(text) = Path::<T>::from_request_parts(parts, state)
             .await
             .map_err(|error| Fault::bad("request.path", error.body_text()))?;
         Ok(Self(text))

@@ -6,7 +6,8 @@ use crate::{
     openapi::{self, Document},
     problem::Fault,
     routes::{
-        applications, changes, clusters, containers, events, inspect, join, logs, nodes, platform, tokens,
+        applications, changes, clusters, containers, events, inspect, join, logs, nodes, platform, releases,
+        tokens,
     },
 };
 use axum::{Router, http::StatusCode, middleware, response::IntoResponse};
@@ -48,6 +49,14 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(changes::start))
         .routes(routes!(changes::restart))
         .routes(routes!(changes::abandon_volume))
+        .routes(routes!(releases::list_releases))
+        .routes(routes!(releases::get_release))
+        .routes(routes!(releases::rollback))
+        .routes(routes!(releases::abort_release))
+        .routes(routes!(releases::pause_release))
+        .routes(routes!(releases::resume_release))
+        .routes(routes!(releases::confirm_release))
+        .routes(routes!(releases::set_weights))
         .routes(routes!(containers::list_containers))
         .routes(routes!(containers::get_container))
         .routes(routes!(containers::why_container))

@@ -2,7 +2,7 @@
 
 use crate::{Container, ContainerCounts, Diagnostic};
 use berth_events::{
-    BlockReport, ReleaseSource, StoredWarning,
+    BlockReport, DeployMethod, ReleaseMethod, ReleaseSource, StoredWarning,
     spec::{ApplicationSpec, ServiceMode},
 };
 use berth_ids::{ApplicationId, ClusterId, CommandId, Name, ReleaseId, Timestamp};
@@ -24,6 +24,9 @@ pub struct Deploy {
     /// One image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageSource>,
+    /// How it goes live; absent: `rolling`.
+    #[serde(default)]
+    pub method: DeployMethod,
 }
 
 impl std::fmt::Debug for Deploy {
@@ -134,6 +137,9 @@ pub struct Application {
     pub warnings: Vec<StoredWarning>,
     /// Its releases, newest first, at most 20.
     pub releases: Vec<Release>,
+    /// Share of the traffic of a service, 0–100; not named: 100.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, u8>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed by somebody.
@@ -154,6 +160,10 @@ pub enum ApplicationStatus {
     Degraded,
     /// Containers wait for a node; `why` says for what.
     Pending,
+    /// Its release is paused: too many new containers failed, or somebody asked.
+    Paused,
+    /// A blue-green release runs beside the old one and waits for `confirm` or `rollback`.
+    AwaitingConfirmation,
     /// Stopped by order.
     Stopped,
     /// Being removed.
@@ -203,6 +213,13 @@ pub struct Release {
     pub state: ReleaseState,
     /// Where it came from.
     pub source: ReleaseSource,
+    /// How it goes live.
+    pub method: ReleaseMethod,
+    /// Image of each service.
+    pub images: BTreeMap<String, String>,
+    /// Why it has failed or is paused, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Who started it.
     pub actor: String,
     /// When it was started.
@@ -222,6 +239,72 @@ pub enum ReleaseState {
     Running,
     /// A later one took over.
     Superseded,
+    /// It replaces nothing more until it is resumed, aborted or superseded.
+    Paused,
+    /// Too many of its containers failed, and the one before was brought back.
+    Failed,
+    /// Somebody brought an earlier one back before it had come to its end.
+    Aborted,
+}
+
+/// Answer to `GET /v1/applications/{app}/releases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Releases {
+    /// Releases, newest first, at most 20.
+    pub items: Vec<Release>,
+    /// Position of the log that the answer shows.
+    pub position: u64,
+}
+
+/// Answer to `GET /v1/applications/{app}/releases/{number}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseDetail {
+    /// The release.
+    #[serde(flatten)]
+    pub release: Release,
+    /// The Compose file that it amounts to.
+    pub template: String,
+    /// What differs from the release before, as a unified diff; empty: nothing, or there is none before.
+    pub difference: String,
+    /// What happened to it, oldest first.
+    pub timeline: Vec<ReleaseStep>,
+}
+
+/// Something that happened to a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseStep {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// What.
+    pub what: String,
+}
+
+/// Brings an earlier release back: `POST /v1/applications/{app}/rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// Its number; absent: the last one before that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u32>,
+}
+
+/// Lets the old services of a blue-green release go: `POST /v1/applications/{app}/confirm-release`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRelease {
+    /// Also if new containers are not ready.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Shares traffic between services: `POST /v1/applications/{app}/weights`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Weight of a service, 0–100.
+    pub weights: BTreeMap<String, u8>,
 }
 
 /// Changes a service's number of containers: `POST /v1/applications/{app}/scale`.

@@ -60,6 +60,7 @@ api_types! {
     MintJoinToken, MintApiToken, MintedToken, Token, TokenPage,
     JoinRequest, JoinAnswer, Node, NodePage, PatchNode, CordonNode, DrainNode,
     Deploy, Deployed, Checked, Application, ApplicationPage, Scale, Restart, AbandonVolume, Template, Why,
+    Releases, ReleaseDetail, Rollback, ConfirmRelease, Weights,
     Container, ContainerPage, ContainerWhy, LogLine,
     Event, EventPage,
     Status, Top, CommandReport, Inspection, Health,

@@ -1,13 +1,7 @@
 //! Commands: what a service is asked to decide. They travel on `cmd.<service>.<verb>.<cluster>`.
 
-use crate::{
-    NodeFacts, ReleaseSource, SecurityPolicy, StoredWarning, TokenGrant,
-    spec::{ApplicationSpec, Strategy},
-};
-use berth_ids::{
-    AccountId, ApplicationId, ClusterId, CommandId, CorrelationId, Name, NodeId, ReleaseId, Timestamp,
-    TokenId,
-};
+use crate::{NodeFacts, SchedulerCommand, SecurityPolicy, TokenGrant, spec::Strategy};
+use berth_ids::{AccountId, ClusterId, CommandId, CorrelationId, Name, NodeId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,130 +172,6 @@ pub enum ClusterCommand {
     },
 }
 
-/// Asked of scheduler-svc.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "verb")]
-pub enum SchedulerCommand {
-    /// Bring a specification live: a new application, or a new release of the one with this name.
-    Deploy {
-        /// The cluster.
-        cluster_id: ClusterId,
-        /// Name of the application.
-        name: Name,
-        /// Id, if the name is new.
-        application_id: ApplicationId,
-        /// Id of the release.
-        release_id: ReleaseId,
-        /// The whole application.
-        spec: Box<ApplicationSpec>,
-        /// Where it came from.
-        source: ReleaseSource,
-        /// Warnings shown to the caller.
-        warnings: Vec<StoredWarning>,
-        /// How it goes live; absent: rolling.
-        #[serde(default)]
-        method: DeployMethod,
-        /// Refuse unless an application of this name is (`true`) or is not (`false`) there.
-        must_exist: Option<bool>,
-        /// Refuse unless the application is at this version (`If-Match`).
-        expected_version: Option<u64>,
-    },
-    /// Bring an earlier release back: its file, parameters and counts.
-    Rollback {
-        /// The application.
-        application_id: ApplicationId,
-        /// Id of the new release.
-        release_id: ReleaseId,
-        /// Number of the release to bring back; absent: the last one before that ran.
-        to: Option<u32>,
-        /// Only if the release at hand has not come to its end (`abort`).
-        unsettled_only: bool,
-        /// Refuse unless the application is at this version (`If-Match`).
-        expected_version: Option<u64>,
-    },
-    /// Replace nothing more.
-    PauseRelease {
-        /// The application.
-        application_id: ApplicationId,
-    },
-    /// Go on with a paused release.
-    ResumeRelease {
-        /// The application.
-        application_id: ApplicationId,
-    },
-    /// The old services of a blue-green release go.
-    ConfirmRelease {
-        /// The application.
-        application_id: ApplicationId,
-        /// Also if new containers are not ready.
-        force: bool,
-    },
-    /// Share traffic between services.
-    SetWeights {
-        /// The application.
-        application_id: ApplicationId,
-        /// Weight of a service, 0–100.
-        weights: BTreeMap<String, u8>,
-    },
-    /// Change the wanted number of containers of a service.
-    Scale {
-        /// The application.
-        application_id: ApplicationId,
-        /// The service.
-        service: String,
-        /// Wanted.
-        replicas: u32,
-        /// Refuse unless the application is at this version (`If-Match`).
-        expected_version: Option<u64>,
-    },
-    /// Stop all containers.
-    Stop {
-        /// The application.
-        application_id: ApplicationId,
-    },
-    /// Run them again.
-    Start {
-        /// The application.
-        application_id: ApplicationId,
-    },
-    /// Replace running containers by new ones.
-    Restart {
-        /// The application.
-        application_id: ApplicationId,
-        /// Which services; empty: all.
-        services: BTreeSet<String>,
-    },
-    /// Remove it.
-    Remove {
-        /// The application.
-        application_id: ApplicationId,
-        /// Its named volumes too.
-        volumes: bool,
-    },
-    /// Let go of the local volume that holds slots to a node.
-    AbandonVolume {
-        /// The application.
-        application_id: ApplicationId,
-        /// The service.
-        service: String,
-        /// Its slots; empty: all.
-        slots: BTreeSet<u32>,
-    },
-}
-
-/// How a deploy goes live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeployMethod {
-    /// Container by container, as each service's update policy says.
-    #[default]
-    Rolling,
-    /// All containers of a changed service at once.
-    Standard,
-    /// New services beside the old ones until it is confirmed.
-    BlueGreen,
-}
-
 /// Asked of access-svc.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verb")]
@@ -391,26 +261,6 @@ impl ClusterCommand {
             Self::RemoveNode { .. } => "remove_node",
             Self::MarkLost { .. } => "mark_lost",
             Self::MarkReturned { .. } => "mark_returned",
-        }
-    }
-}
-
-impl SchedulerCommand {
-    /// Verb, for the subject and for people.
-    pub const fn verb(&self) -> &'static str {
-        match self {
-            Self::Deploy { .. } => "deploy",
-            Self::Rollback { .. } => "rollback",
-            Self::PauseRelease { .. } => "pause_release",
-            Self::ResumeRelease { .. } => "resume_release",
-            Self::ConfirmRelease { .. } => "confirm_release",
-            Self::SetWeights { .. } => "set_weights",
-            Self::Scale { .. } => "scale",
-            Self::Stop { .. } => "stop",
-            Self::Start { .. } => "start",
-            Self::Restart { .. } => "restart",
-            Self::Remove { .. } => "remove",
-            Self::AbandonVolume { .. } => "abandon_volume",
         }
     }
 }

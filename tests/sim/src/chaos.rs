@@ -191,6 +191,7 @@ fn deploy(sim: &mut Sim) {
             image: "random".to_owned(),
         },
         warnings: vec![],
+        method: berth_events::DeployMethod::Rolling,
         must_exist: None,
         expected_version: None,
     });

@@ -191,6 +191,7 @@ impl Script {
                 image: "scenario".to_owned(),
             },
             warnings: vec![],
+            method: berth_events::DeployMethod::Rolling,
             must_exist: None,
             expected_version: None,
         })

@@ -174,6 +174,9 @@ impl ClusterView {
             }
             ApplicationEvent::ReleaseStarted(_)
             | ApplicationEvent::ReleaseSettled(_)
+            | ApplicationEvent::ReleasePaused(_)
+            | ApplicationEvent::ReleaseResumed(_)
+            | ApplicationEvent::WeightsChanged(_)
             | ApplicationEvent::Scaled(_)
             | ApplicationEvent::Stopped(_)
             | ApplicationEvent::Started(_)

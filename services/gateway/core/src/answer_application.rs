@@ -1,11 +1,8 @@
 //! Answers about applications.
 
 use crate::{ApiView, ApplicationRow, ReleaseRow};
-use berth_api::{Application, Release, ReleaseState, Service, ServiceWhy, Why};
-use berth_events::{
-    ReleaseOutcome,
-    spec::{PortSpec, ServiceSpec},
-};
+use berth_api::{Application, Service, ServiceWhy, Why};
+use berth_events::spec::{PortSpec, ServiceSpec};
 
 impl ApiView {
     /// The answer about an application.
@@ -25,6 +22,7 @@ impl ApiView {
             networks: row.spec.networks.keys().cloned().collect(),
             warnings: row.warnings.clone(),
             releases: row.releases.iter().rev().map(ReleaseRow::answer).collect(),
+            weights: row.weights.clone(),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,
@@ -101,23 +99,5 @@ fn port(port: &PortSpec) -> String {
     match port.published {
         Some(published) => format!("{host}{published}:{}/{}", port.target, port.protocol),
         None => format!("{host}{}/{}", port.target, port.protocol),
-    }
-}
-
-impl ReleaseRow {
-    fn answer(&self) -> Release {
-        Release {
-            id: self.id,
-            number: self.number,
-            state: match self.settled {
-                None => ReleaseState::Deploying,
-                Some((ReleaseOutcome::Running, _)) => ReleaseState::Running,
-                Some((ReleaseOutcome::Superseded, _)) => ReleaseState::Superseded,
-            },
-            source: self.source.clone(),
-            actor: self.actor.clone(),
-            started_at: self.started_at,
-            settled_at: self.settled.map(|(_, at)| at),
-        }
     }
 }

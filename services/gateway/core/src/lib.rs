@@ -14,6 +14,7 @@ mod explain;
 mod find;
 mod list;
 mod node;
+mod release;
 mod rows;
 mod service;
 mod view;
@@ -24,12 +25,15 @@ pub use cursor::{Cursor, CursorError, PageRequest};
 pub use find::{FindError, Found};
 pub use list::ContainerFilter;
 pub use rows::{
-    AllocationRow, ApplicationRow, Block, ClusterRow, DrainRow, Lifecycle, NodeRow, ReleaseRow, TokenRow,
+    AllocationRow, ApplicationRow, Block, ClusterRow, DrainRow, Lifecycle, NodeRow, ReleaseRow, StepRow,
+    TokenRow,
 };
 pub use view::ApiView;
 
 /// Releases of one application that are kept.
 pub const MAX_RELEASES: usize = 20;
+/// Steps of one release that are kept.
+pub const MAX_STEPS: usize = 100;
 /// States of one container that are kept, the newest.
 pub const MAX_HISTORY: usize = 50;
 /// Ended containers of one slot that are kept, the newest.

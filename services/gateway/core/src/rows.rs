@@ -2,8 +2,8 @@
 
 use berth_api::{ContainerHealth, ContainerState, StateChange};
 use berth_events::{
-    BlockReport, FailureReason, NodeFacts, PlacementReason, PortBinding, ReleaseOutcome, ReleaseSource,
-    SecurityPolicy, StopReason, StoredWarning, TokenGrant,
+    BlockReport, FailureReason, NodeFacts, PlacementReason, PortBinding, ReleaseFailure, ReleaseMethod,
+    ReleaseOutcome, ReleaseSource, SecurityPolicy, StopReason, StoredWarning, TokenGrant,
     spec::{ApplicationSpec, RestartPolicy, Strategy},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp, TokenId};
@@ -100,6 +100,8 @@ pub struct ApplicationRow {
     pub warnings: Vec<StoredWarning>,
     /// Releases, oldest first.
     pub releases: Vec<ReleaseRow>,
+    /// Share of the traffic of a service, 0–100; not named: 100.
+    pub weights: BTreeMap<String, u8>,
     /// Slots that wait, by service.
     pub blocks: BTreeMap<String, Block>,
     /// When it was made.
@@ -131,12 +133,33 @@ pub struct ReleaseRow {
     pub number: u32,
     /// Where it came from.
     pub source: ReleaseSource,
+    /// How it goes live.
+    pub method: ReleaseMethod,
+    /// What it is, with the counts of `scale` while it is the newest.
+    pub spec: ApplicationSpec,
     /// Who started it.
     pub actor: String,
     /// When.
     pub started_at: Timestamp,
+    /// It replaces nothing more for now.
+    pub paused: bool,
+    /// Why it has failed.
+    pub failure: Option<ReleaseFailure>,
     /// How it ended, and when.
     pub settled: Option<(ReleaseOutcome, Timestamp)>,
+    /// What happened to it, oldest first.
+    pub steps: Vec<StepRow>,
+}
+
+/// Something that happened to a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// What, in words.
+    pub what: String,
 }
 
 /// Slots of a service that wait for a node.

@@ -2,10 +2,7 @@
 
 use crate::{AllocationRow, ApiView, ApplicationRow, Lifecycle};
 use berth_api::{ApplicationStatus, ContainerCounts, ContainerHealth, ContainerState};
-use berth_events::{
-    ReleaseOutcome,
-    spec::{RestartCondition, ServiceMode, ServiceSpec},
-};
+use berth_events::spec::{RestartCondition, ServiceMode, ServiceSpec};
 use std::collections::BTreeMap;
 
 /// Slots of a service, counted.
@@ -123,22 +120,25 @@ impl ApiView {
             .map(|(name, spec)| self.service_status(row, name, &self.tally(row, name, spec)));
         let worst = of_services.max_by_key(|status| match status {
             ApplicationStatus::Running => 0,
-            ApplicationStatus::Deploying => 1,
-            ApplicationStatus::Degraded => 2,
-            ApplicationStatus::Pending => 3,
-            ApplicationStatus::Stopped => 4,
-            ApplicationStatus::Removing => 5,
+            ApplicationStatus::AwaitingConfirmation => 1,
+            ApplicationStatus::Paused => 2,
+            ApplicationStatus::Deploying => 3,
+            ApplicationStatus::Degraded => 4,
+            ApplicationStatus::Pending => 5,
+            ApplicationStatus::Stopped => 6,
+            ApplicationStatus::Removing => 7,
         });
-        let settled = row.releases.last().is_some_and(|release| {
-            matches!(
-                release.settled,
-                Some((ReleaseOutcome::Running | ReleaseOutcome::Superseded, _))
-            )
-        });
-        match worst {
-            Some(ApplicationStatus::Running) if !settled => ApplicationStatus::Deploying,
-            Some(status) => status,
-            None => ApplicationStatus::Deploying,
+        let release = row.releases.last();
+        let unsettled = release.filter(|release| release.settled.is_none());
+        match (worst, unsettled) {
+            (Some(ApplicationStatus::Stopped), _) => ApplicationStatus::Stopped,
+            (Some(ApplicationStatus::Removing), _) => ApplicationStatus::Removing,
+            (_, Some(release)) if release.paused => ApplicationStatus::Paused,
+            (Some(ApplicationStatus::Running), Some(release)) if release.is_unconfirmed() => {
+                ApplicationStatus::AwaitingConfirmation
+            }
+            (Some(ApplicationStatus::Running), Some(_)) | (None, _) => ApplicationStatus::Deploying,
+            (Some(status), _) => status,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The fold: the whole log, one row an object.
 
 use crate::{
-    AllocationRow, ApplicationRow, Block, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, MAX_RELEASES, NodeRow,
-    ReleaseRow, TokenRow, allocation, node,
+    AllocationRow, ApplicationRow, Block, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, NodeRow, TokenRow,
+    allocation, node, release,
 };
 use berth_events::{
     AllocationEvent, ApplicationEvent, ClusterEvent, Event, NodeEvent, PlacementBlocked, PlacementDecided,
-    PlacementEvent, Recorded, ReleaseStarted, TokenEvent, spec::ServiceMode,
+    PlacementEvent, Recorded, TokenEvent,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TokenId};
@@ -106,6 +106,7 @@ impl ApiView {
                 spec: Default::default(),
                 warnings: Vec::new(),
                 releases: Vec::new(),
+                weights: Default::default(),
                 blocks: Default::default(),
                 created_at: recorded.recorded_at,
                 updated_at: recorded.recorded_at,
@@ -258,22 +259,14 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
         row.updated_at = recorded.recorded_at;
     }
     match event {
-        ApplicationEvent::Created(_)
-        | ApplicationEvent::RestartRequested(_)
-        | ApplicationEvent::VolumeAbandoned(_) => {}
-        ApplicationEvent::ReleaseStarted(started) => start_release(row, recorded, started),
-        ApplicationEvent::ReleaseSettled(settled) => {
-            if let Some(release) = row.releases.iter_mut().find(|r| r.id == settled.release_id) {
-                release.settled = Some((settled.outcome, recorded.recorded_at));
-            }
-        }
-        ApplicationEvent::Scaled(scaled) => {
-            if let Some(service) = row.spec.services.get_mut(&scaled.service) {
-                service.mode = ServiceMode::Replicated {
-                    replicas: scaled.replicas,
-                };
-            }
-        }
+        ApplicationEvent::Created(_) | ApplicationEvent::VolumeAbandoned(_) => {}
+        ApplicationEvent::RestartRequested(_)
+        | ApplicationEvent::ReleaseStarted(_)
+        | ApplicationEvent::ReleaseSettled(_)
+        | ApplicationEvent::ReleasePaused(_)
+        | ApplicationEvent::ReleaseResumed(_)
+        | ApplicationEvent::WeightsChanged(_)
+        | ApplicationEvent::Scaled(_) => release::change(row, recorded, event),
         ApplicationEvent::Stopped(_) => row.lifecycle = Lifecycle::Stopped,
         ApplicationEvent::Started(_) => row.lifecycle = Lifecycle::Live,
         ApplicationEvent::RemoveRequested(_) => row.lifecycle = Lifecycle::Removing,
@@ -282,26 +275,9 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
     false
 }
 
-fn start_release(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted) {
-    row.spec = started.spec.clone();
-    row.warnings = started.warnings.clone();
-    row.blocks
-        .retain(|service, _| started.spec.services.contains_key(service));
-    row.releases.push(ReleaseRow {
-        id: started.release_id,
-        number: started.number,
-        source: started.source.clone(),
-        actor: recorded.meta().actor,
-        started_at: recorded.recorded_at,
-        settled: None,
-    });
-    let surplus = row.releases.len().saturating_sub(MAX_RELEASES);
-    row.releases.drain(..surplus);
-}
-
 impl View for ApiView {
     const NAME: &'static str = "api";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let one = |key: Option<RowKey>| key.into_iter().collect();

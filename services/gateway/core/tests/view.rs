@@ -132,6 +132,7 @@ impl World {
             name,
         }));
         self.app(ApplicationEvent::ReleaseStarted(ReleaseStarted {
+            method: Default::default(),
             release_id: RELEASE,
             number: 1,
             spec: ApplicationSpec {
@@ -147,6 +148,7 @@ impl World {
 
     fn settle(&mut self) {
         let settled = ReleaseSettled {
+            failure: None,
             release_id: RELEASE,
             outcome: ReleaseOutcome::Running,
         };

@@ -74,6 +74,7 @@ pub(crate) async fn deploy_application(
         view.find_cluster(&order.access, &cluster)
             .map(|row| (row.id, row.policy))
     })?;
+    let method = body.method;
     let reading = deploy::read(body).await?;
     let name = reading.name()?;
     let to = Destination {
@@ -81,6 +82,7 @@ pub(crate) async fn deploy_application(
         policy,
         name: name.clone(),
         must_exist: query.must_exist,
+        method,
     };
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(
@@ -117,12 +119,14 @@ pub(crate) async fn update_application(
         .cure("leave `name` out: an application keeps its name"));
     }
     body.name = Some(name.clone());
+    let method = body.method;
     let reading = deploy::read(body).await?;
     let to = Destination {
         cluster,
         policy,
         name: name.clone(),
         must_exist: Some(true),
+        method,
     };
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(

@@ -138,14 +138,14 @@ pub(crate) async fn delete_application(
 }
 
 /// The application that a write is about.
-struct Target {
-    application: ApplicationId,
+pub(super) struct Target {
+    pub(super) application: ApplicationId,
     cluster: ClusterId,
     name: String,
 }
 
 impl Target {
-    fn find(app: &App, order: &Order, text: &str, cluster: Option<&str>) -> Result<Self, Fault> {
+    pub(super) fn find(app: &App, order: &Order, text: &str, cluster: Option<&str>) -> Result<Self, Fault> {
         let cluster = app.cluster_id(&order.access, cluster)?;
         let found = app.view.read(|view| {
             view.find_application(&order.access, text, cluster)
@@ -158,7 +158,12 @@ impl Target {
         Ok(found?)
     }
 
-    async fn change(self, app: &App, order: &Order, command: SchedulerCommand) -> Result<At<Written>, Fault> {
+    pub(super) async fn change(
+        self,
+        app: &App,
+        order: &Order,
+        command: SchedulerCommand,
+    ) -> Result<At<Written>, Fault> {
         let accepted = app
             .submit(order, Some(self.cluster), CommandBody::Scheduler(command))
             .await?;

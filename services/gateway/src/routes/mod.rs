@@ -10,6 +10,7 @@ pub(crate) mod join;
 pub(crate) mod logs;
 pub(crate) mod nodes;
 pub(crate) mod platform;
+pub(crate) mod releases;
 pub(crate) mod tokens;
 
 use crate::{app::App, problem::Fault};

@@ -1,8 +1,12 @@
 //! A cluster in memory for tests: the real log and view, and agents that do what a test says.
 
 mod agents;
+mod restore;
+mod specs;
 
 pub(crate) use agents::{created, running};
+pub(crate) use restore::restored;
+pub(crate) use specs::{app, service, with_memory, with_port, with_volume};
 
 use crate::{
     allocation::NodeAllocations,
@@ -13,10 +17,7 @@ use crate::{
 use berth_events::{
     Category, ClusterCreated, ClusterEvent, DeployMethod, Event, Meta, NodeEvent, NodeFacts, NodeJoined,
     Rejection, SchedulerCommand, SecurityPolicy, StreamName,
-    spec::{
-        ApplicationSpec, ContainerSpec, MountSource, MountSpec, PortSpec, ServiceMode, ServiceSpec, Strategy,
-        UpdateOrder,
-    },
+    spec::{ApplicationSpec, Strategy, UpdateOrder},
 };
 use berth_eventsourcing::{
     AppendRequest, Change, Decision, Expected, LoadedStream, MemoryLog, NewEvent, StreamAppend, Streams,
@@ -363,50 +364,4 @@ impl Lab {
             NodeEvent::DrainStarted(berth_events::NodeDrainStarted { deadline_at, force }),
         );
     }
-}
-
-pub(crate) fn service(replicas: u32, image: &str) -> ServiceSpec {
-    ServiceSpec {
-        mode: ServiceMode::Replicated { replicas },
-        container: ContainerSpec {
-            image: image.into(),
-            ..ContainerSpec::default()
-        },
-        ..ServiceSpec::default()
-    }
-}
-
-pub(crate) fn app<const N: usize>(services: [(&str, ServiceSpec); N]) -> ApplicationSpec {
-    ApplicationSpec {
-        services: services
-            .into_iter()
-            .map(|(name, service)| (name.to_owned(), service))
-            .collect(),
-        ..ApplicationSpec::default()
-    }
-}
-
-pub(crate) fn with_volume(mut spec: ServiceSpec, volume: &str) -> ServiceSpec {
-    spec.container.mounts.push(MountSpec {
-        source: MountSource::Volume { name: volume.into() },
-        target: "/data".into(),
-        read_only: false,
-        ..MountSpec::default()
-    });
-    spec
-}
-
-pub(crate) fn with_memory(mut spec: ServiceSpec, bytes: u64) -> ServiceSpec {
-    spec.container.resources.memory_reserved_bytes = bytes;
-    spec
-}
-
-pub(crate) fn with_port(mut spec: ServiceSpec, published: u16) -> ServiceSpec {
-    spec.container.ports.push(PortSpec {
-        target: 80,
-        published: Some(published),
-        protocol: "tcp".into(),
-        host_ip: None,
-    });
-    spec
 }

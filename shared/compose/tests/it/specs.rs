@@ -333,6 +333,8 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
     ]);
     (mode, container(), placement(), restart, reschedule, table()).prop_map(
         |(mode, container, placement, restart, reschedule, service_labels)| ServiceSpec {
+            update: None,
+            rollback: None,
             mode,
             container,
             placement,

@@ -27,6 +27,8 @@ mod world;
 mod properties;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variants;
 
 pub use pattern::Pattern;
 pub use plan::{Plan, Settle};

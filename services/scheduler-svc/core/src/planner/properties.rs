@@ -2,18 +2,19 @@
 //! events is empty, the same view gives the same plan, and calm follows.
 
 use crate::{
-    lab::{CLUSTER, GIB, Lab, app, running, service, with_memory, with_port, with_volume},
-    planner,
-    view::SchedulerView,
+    lab::{CLUSTER, GIB, Lab, app, restored, running},
+    planner::{
+        self,
+        variants::{variant, with_policy},
+    },
 };
 use berth_events::{
-    FailureReason, NodeCordoned, NodeEvent, NodeRemoved, NodeUncordoned, Observed, SchedulerCommand,
-    spec::{Affinity, Constraint, Operator, ReschedulePolicy, ServiceMode, ServiceSpec},
+    DeployMethod, FailureReason, NodeCordoned, NodeEvent, NodeRemoved, NodeUncordoned, Observed,
+    SchedulerCommand, spec::ServiceMode,
 };
-use berth_eventsourcing::{RowKey, View};
-use berth_ids::{AllocationId, NodeId};
+use berth_ids::{AllocationId, NodeId, ReleaseId};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 #[derive(Debug, Clone)]
 enum Deed {
@@ -31,7 +32,13 @@ enum Deed {
         application: usize,
         variant: u8,
         replicas: u32,
+        policy: u8,
+        method: u8,
     },
+    Rollback(usize, Option<u32>),
+    Pause(usize),
+    Resume(usize),
+    Confirm(usize),
     Scale {
         application: usize,
         replicas: u32,
@@ -57,8 +64,14 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..8_usize).prop_map(Deed::Uncordon),
         1 => (0..8_usize, any::<bool>()).prop_map(|(n, force)| Deed::Drain(n, force)),
         1 => (0..8_usize).prop_map(Deed::RemoveNode),
-        4 => (0..3_usize, 0..8_u8, 0..6_u32)
-            .prop_map(|(application, variant, replicas)| Deed::Deploy { application, variant, replicas }),
+        4 => (0..3_usize, 0..8_u8, 0..6_u32, 0..8_u8, 0..6_u8)
+            .prop_map(|(application, variant, replicas, policy, method)| {
+                Deed::Deploy { application, variant, replicas, policy, method }
+            }),
+        1 => (0..3_usize, prop::option::of(1..5_u32)).prop_map(|(a, to)| Deed::Rollback(a, to)),
+        1 => (0..3_usize).prop_map(Deed::Pause),
+        1 => (0..3_usize).prop_map(Deed::Resume),
+        1 => (0..3_usize).prop_map(Deed::Confirm),
         1 => (0..3_usize, 0..8_u32).prop_map(|(application, replicas)| Deed::Scale { application, replicas }),
         1 => (0..3_usize).prop_map(Deed::StopApp),
         1 => (0..3_usize).prop_map(Deed::StartApp),
@@ -71,34 +84,6 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..20_usize, any::<bool>()).prop_map(|(a, well)| Deed::Health(a, well)),
         2 => (0..100_u64).prop_map(Deed::Wait),
     ]
-}
-
-fn variant(variant: u8, replicas: u32) -> ServiceSpec {
-    let mut spec = service(replicas, &format!("image-{}", variant % 3));
-    match variant {
-        1 => spec = with_memory(spec, GIB),
-        2 => spec = with_port(spec, 80),
-        3 => spec = with_volume(spec, "data"),
-        4 => spec.mode = ServiceMode::Global,
-        5 => spec.placement.constraints.push(Constraint {
-            key: "disk".into(),
-            operator: Operator::Equal,
-            pattern: "ssd".into(),
-            soft: false,
-        }),
-        6 => spec.placement.affinities.push(Affinity {
-            subject: "service".into(),
-            operator: Operator::NotEqual,
-            pattern: "web".into(),
-            soft: false,
-        }),
-        7 => {
-            spec.reschedule = ReschedulePolicy::Off;
-            spec.placement.max_replicas_per_node = 2;
-        }
-        _ => {}
-    }
-    spec
 }
 
 struct World {
@@ -188,11 +173,22 @@ impl World {
                 application,
                 variant: kind,
                 replicas,
+                policy,
+                method,
             } => {
                 let name = format!("app{application}");
-                let mut spec = app([("web", variant(kind, replicas)), ("side", variant(kind / 2, 1))]);
+                let web = with_policy(variant(kind, replicas), policy);
+                let colour = if method == 1 { "green" } else { "web" };
+                let mut spec = app([(colour, web), ("side", variant(kind / 2, 1))]);
                 spec.volumes.insert("data".into(), Default::default());
-                let command = self.lab.deploy_command(&name, spec);
+                let mut command = self.lab.deploy_command(&name, spec);
+                if let SchedulerCommand::Deploy { method: asked, .. } = &mut command {
+                    *asked = match method {
+                        1 => DeployMethod::BlueGreen,
+                        2 => DeployMethod::Standard,
+                        _ => DeployMethod::Rolling,
+                    };
+                }
                 if let Ok(result) = self.lab.try_command(&command) {
                     let id = result["application_id"].as_str().unwrap().parse().unwrap();
                     self.lab.applications.insert(name, id);
@@ -207,6 +203,32 @@ impl World {
                     service: "web".into(),
                     replicas,
                     expected_version: None,
+                });
+            }
+            Deed::Rollback(at, to) => {
+                let release_id = ReleaseId::from_u128(self.lab.id());
+                self.on_application(at, |application_id| SchedulerCommand::Rollback {
+                    application_id,
+                    release_id,
+                    to,
+                    unsettled_only: false,
+                    expected_version: None,
+                });
+            }
+            Deed::Pause(at) => {
+                self.on_application(at, |application_id| SchedulerCommand::PauseRelease {
+                    application_id,
+                });
+            }
+            Deed::Resume(at) => {
+                self.on_application(at, |application_id| SchedulerCommand::ResumeRelease {
+                    application_id,
+                });
+            }
+            Deed::Confirm(at) => {
+                self.on_application(at, |application_id| SchedulerCommand::ConfirmRelease {
+                    application_id,
+                    force: at == 1,
                 });
             }
             Deed::StopApp(at) => {
@@ -291,27 +313,6 @@ impl World {
     }
 }
 
-/// All rows, and the view restored from them.
-fn restored(lab: &Lab) -> SchedulerView {
-    let mut rows: BTreeMap<RowKey, Option<String>> = BTreeMap::new();
-    let mut view = SchedulerView::default();
-    for recorded in lab.log.after(0) {
-        for key in view.apply(recorded, &recorded.event().unwrap()) {
-            rows.insert(key, None);
-        }
-    }
-    for (key, json) in &mut rows {
-        *json = view.row(key);
-    }
-    let mut again = SchedulerView::default();
-    for (key, json) in rows {
-        if let Some(json) = json {
-            again.restore(key, &json).unwrap();
-        }
-    }
-    again
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
@@ -332,7 +333,10 @@ fn calm(world: &mut World) {
     for at in 0..world.nodes.len() {
         world.node_deed(Deed::BringBack(at));
     }
-    for _ in 0..8 {
+    for _ in 0..16 {
+        for at in 0..3 {
+            world.application_deed(Deed::Resume(at));
+        }
         world.lab.settle();
         world.lab.pass(Duration::from_secs(61));
         for row in world.lab.rows() {

@@ -8,9 +8,8 @@ use super::{
     filters,
     orders::Parcel,
     rejection::Refused,
-    release::{Rollout, watched_until},
+    release::Rollout,
     request::Request,
-    slots::is_complete,
     unwanted_reason,
 };
 use crate::view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow};
@@ -362,30 +361,6 @@ impl<'a> Planner<'a, '_> {
             service: request.name.to_owned(),
             slot,
         })
-    }
-
-    /// Containers out on purpose or on their way: each one less that may be stopped.
-    fn count_out(&self, pass: &Pass<'a>) -> u32 {
-        let blocked = self
-            .view
-            .blocked(pass.request.application.application_id, pass.request.name);
-        let out = pass.wanted.keys().filter(|slot| {
-            let rows = pass.rows.get(slot).into_iter().flatten();
-            let live: Vec<_> = rows
-                .filter(|row| row.phase.is_live() && !self.world.is_lost(row.node_id))
-                .collect();
-            if live.is_empty() {
-                let pending = blocked.is_some_and(|row| row.slots.contains(slot));
-                return !pending && !is_complete(&pass.request, self.state_of(&pass.request, **slot));
-            }
-            let watched = |row| watched_until(&pass.request, row).is_some_and(|until| until > self.now);
-            let kept = live.iter().filter(|row| row.stop.is_none()).count();
-            kept > 1
-                || !live
-                    .iter()
-                    .any(|row| is_ready(&pass.request, row) && !watched(row))
-        });
-        u32::try_from(out.count()).unwrap_or(u32::MAX)
     }
 }
 
