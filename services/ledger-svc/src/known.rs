@@ -1,17 +1,29 @@
 //! What the writer knows without asking the database: heads of streams, and commands done lately.
 
-use crate::{cache::Cache, error::LedgerError, queue::Job, store::Store};
+use crate::{
+    cache::Cache,
+    error::LedgerError,
+    queue::Job,
+    store::{Moved, Store},
+};
 use berth_events::{Feature, Recorded, StreamName};
 use berth_eventsourcing::Heads;
 use berth_ids::CommandId;
-use berth_ledger_core::{Commands, Features, KnownCommand, MovedHead};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use berth_ledger_core::{Batch, Commands, Features, KnownCommand};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 /// Heads of streams kept in memory.
 const MAX_CACHED_HEADS: usize = 200_000;
 /// Heads read when a term begins. A log with no more streams is known whole; of a larger one, each stream is
 /// looked up when it is first named.
 const MAX_LOADED_HEADS: usize = MAX_CACHED_HEADS / 2;
+/// Heads that may have moved before the database is told, and for how long while batches come. The writer after
+/// this one computes what it was not told.
+const TELL_HEADS: usize = 2_000;
+const TELL_EVERY: Duration = Duration::from_millis(500);
 /// Commands kept in memory; all of 7 days are in the database.
 const MAX_CACHED_COMMANDS: usize = 50_000;
 
@@ -26,6 +38,9 @@ pub(crate) struct Known {
 /// Heads in memory.
 #[derive(Debug)]
 pub(crate) struct KnownHeads {
+    /// What has moved since the database was told. The writer after this one computes it from the events.
+    untold: Moved,
+    told_at: Instant,
     cache: Cache<StreamName, u64>,
     /// All heads were read: a stream that is not here has no event.
     all_read: bool,
@@ -33,7 +48,8 @@ pub(crate) struct KnownHeads {
 
 impl Heads for KnownHeads {
     fn version(&self, stream: &StreamName) -> u64 {
-        self.cache.get(stream).copied().unwrap_or(0)
+        let untold = self.untold.get(stream).map(|head| head.version);
+        untold.or_else(|| self.cache.get(stream).copied()).unwrap_or(0)
     }
 }
 
@@ -57,7 +73,12 @@ impl Known {
             cache.insert(stream, version);
         }
         Ok(Self {
-            heads: KnownHeads { cache, all_read },
+            heads: KnownHeads {
+                untold: Moved::new(),
+                told_at: Instant::now(),
+                cache,
+                all_read,
+            },
             commands: KnownCommands(Cache::new(MAX_CACHED_COMMANDS)),
             features: store.features(introduced).await?,
         })
@@ -74,7 +95,7 @@ impl Known {
             let named = job.request.streams.iter().map(|append| &append.stream);
             let guarded = job.request.guards.iter().map(|guard| &guard.stream);
             for stream in named.chain(guarded) {
-                if !self.heads.cache.touch(stream) {
+                if !self.heads.untold.contains_key(stream) && !self.heads.cache.touch(stream) {
                     streams.insert(stream);
                 }
             }
@@ -106,15 +127,32 @@ impl Known {
         Ok(any)
     }
 
-    /// Takes in what a commit has moved.
+    /// Heads to be told with a batch: none, or all that have moved.
+    pub(crate) fn heads_to_tell(&self, batch: &Batch) -> Moved {
+        let untold = &self.heads.untold;
+        let due =
+            untold.len() + batch.heads().len() >= TELL_HEADS || self.heads.told_at.elapsed() >= TELL_EVERY;
+        if !due {
+            return Moved::new();
+        }
+        let both = untold.iter().chain(batch.heads());
+        both.map(|(stream, head)| (stream.clone(), *head)).collect()
+    }
+
+    /// Takes in what a commit has moved, and whether the database was told of heads.
     pub(crate) fn committed(
         &mut self,
         events: &[Recorded],
-        heads: HashMap<StreamName, MovedHead>,
+        heads: Moved,
+        told: bool,
         commands: HashMap<CommandId, KnownCommand>,
     ) {
-        for (stream, head) in heads {
-            self.heads.cache.insert(stream, head.version);
+        self.heads.untold.extend(heads);
+        if told {
+            self.heads.told_at = Instant::now();
+            for (stream, head) in self.heads.untold.drain() {
+                self.heads.cache.insert(stream, head.version);
+            }
         }
         for (id, known) in commands {
             self.commands.0.insert(id, known);

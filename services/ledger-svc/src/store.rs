@@ -1,10 +1,10 @@
 //! The writer's own connection: lock, epoch, and the one call that writes a batch.
 
 use crate::error::LedgerError;
-use berth_events::{Category, Recorded};
+use berth_events::{Category, Recorded, StreamName};
 use berth_eventsourcing::{Hash, Sequencer, ZERO_HASH};
 use berth_ids::Timestamp;
-use berth_ledger_core::Batch;
+use berth_ledger_core::{Batch, MovedHead};
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection, PgPool, Row, postgres::PgRow};
 use std::{collections::HashMap, time::Duration};
@@ -16,6 +16,9 @@ const WRITER_LOCK: i64 = 0x6265_7274_6802;
 const COMMAND_KEY: &str = "command_pkey";
 /// The longest wait for an answer of the database; after it the outcome is unknown.
 pub(crate) const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Heads that have moved.
+pub(crate) type Moved = HashMap<StreamName, MovedHead>;
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -120,10 +123,10 @@ impl Store {
         self.cover(position).await
     }
 
-    /// Writes a batch with one call.
-    pub(crate) async fn write(&mut self, batch: &Batch) -> Written {
+    /// Writes a batch with one call, and heads of streams: none, or all that have moved since the last time.
+    pub(crate) async fn write(&mut self, batch: &Batch, heads: &Moved) -> Written {
         let epoch = self.epoch;
-        let call = append_call(&mut self.connection, epoch, batch);
+        let call = append_call(&mut self.connection, epoch, batch, heads);
         match tokio::time::timeout(COMMIT_PATIENCE, call).await {
             Ok(Ok(true)) => Written::Yes,
             Ok(Ok(false)) => Written::Fenced,
@@ -203,13 +206,18 @@ fn read_writer(row: &PgRow) -> Result<(i64, Sequencer), sqlx::Error> {
     Ok((row.try_get("epoch")?, sequencer))
 }
 
-async fn append_call(connection: &mut PgConnection, epoch: i64, batch: &Batch) -> Result<bool, sqlx::Error> {
+async fn append_call(
+    connection: &mut PgConnection,
+    epoch: i64,
+    batch: &Batch,
+    heads: &Moved,
+) -> Result<bool, sqlx::Error> {
     let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
     let end = batch.sequencer();
     let categories: HashMap<&str, u64> = end.categories.iter().map(|(c, p)| (c.as_str(), *p)).collect();
     let events = batch.events();
     let column = |get: fn(&Recorded) -> &str| events.iter().map(get).collect::<Vec<&str>>();
-    let heads = || batch.heads().iter();
+    let heads = || heads.iter();
     let commands = || batch.commands().iter();
     let outcomes = commands().map(|(_, known)| serde_json::to_string(&known.outcome));
     sqlx::query_scalar(

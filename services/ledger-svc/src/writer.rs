@@ -65,6 +65,8 @@ pub(crate) struct Writer {
     store: Store,
     sequencer: Sequencer,
     known: Known,
+    /// The last call told the database of heads.
+    told: bool,
     committed: Committed,
     metrics: Arc<LedgerMetrics>,
     pruned: Instant,
@@ -87,6 +89,7 @@ impl Writer {
             store,
             sequencer,
             known,
+            told: false,
             committed,
             metrics,
             pruned: Instant::now(),
@@ -184,8 +187,10 @@ impl Writer {
         if batch.is_empty() {
             return Written::Nothing;
         }
+        let heads = self.known.heads_to_tell(batch);
+        self.told = !heads.is_empty();
         match self.store.cover_ahead(batch.sequencer().position).await {
-            Ok(()) => self.store.write(batch).await,
+            Ok(()) => self.store.write(batch, &heads).await,
             Err(error) => Written::Unknown(error.to_string()),
         }
     }
@@ -269,7 +274,7 @@ impl Writer {
 
     fn commit(&mut self, batch: Batch, took: Duration) {
         let (sequencer, events, heads, commands) = batch.into_parts();
-        self.known.committed(&events, heads, commands);
+        self.known.committed(&events, heads, self.told, commands);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.metrics
             .committed(events.len() as u64, micros, sequencer.position);

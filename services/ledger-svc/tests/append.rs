@@ -95,7 +95,13 @@ async fn a_command_is_done_once_also_by_a_later_writer() {
     assert!(matches!(reused, Err(AppendError::KeyReused { .. })), "{reused:?}");
     ledger.shut_down().await;
 
+    // The first writer may not have told the database where the stream ends.
     let later = world.active().await;
+    let stale = later.append(cordon(1, Expected::Version(0), 1)).await;
+    assert!(
+        matches!(stale, Err(AppendError::Conflict { actual: 1, .. })),
+        "{stale:?}"
+    );
     let third = later.append(request).await.unwrap();
     assert!(third.repeated);
     assert_eq!(third.outcome, first.outcome);
