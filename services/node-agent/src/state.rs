@@ -46,6 +46,9 @@ pub enum StateError {
         #[source]
         source: serde_json::Error,
     },
+    /// A fault of the agent.
+    #[error("the agent failed in the middle of writing")]
+    Fault,
     /// Written by a later release.
     #[error("`{path}` has format {found}, this agent reads {FORMAT}; install the newer agent again")]
     Format {

@@ -2,6 +2,7 @@
 //! what it knows on disk. Needs no bus; the bus side talks to it through [`WorkerHandle`].
 
 mod cleaning;
+mod done;
 mod engine_watch;
 mod handle;
 mod keeping;
@@ -12,19 +13,20 @@ pub use handle::{Order, Remote, Running, Status, WorkerHandle};
 pub use secrets::{NoSecrets, SecretError, SecretSource};
 
 use crate::{
-    engine::{Engine, EngineError},
+    engine::Engine,
     state::{StateDir, StateError},
 };
-use berth_agent_core::{ApplyError, Failure, Look, Moment, Node, Plan, Seen, Step};
-use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
+use berth_agent_core::{ApplyError, Moment, Node, Plan, Seen, Step};
+use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
+use done::{Done, Task};
 use engine_watch::{Bell, watch_engine};
-use keeping::{Keeping, Kept};
+use keeping::Keeping;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
-use steps::{Context, StepResult};
+use steps::Context;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -110,6 +112,7 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
         _watcher: AbortOnDropHandle::new(tokio::spawn(watching)),
         status: status_in,
         steps: JoinSet::new(),
+        tasks: HashMap::new(),
         pulls: BTreeMap::new(),
         cleaning: false,
         clean_at: Instant::now(),
@@ -131,16 +134,6 @@ pub(crate) fn wall_clock() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What a task of the loop came back with.
-enum Done {
-    Step(AllocationId, Step, StepResult),
-    Look(Look, Result<BTreeMap<AllocationId, Seen>, EngineError>),
-    One(Look, AllocationId, Option<Seen>),
-    Networks(BTreeMap<String, ApplicationId>),
-    Cleaned { volumes: BTreeSet<String>, left: bool },
-    Kept(Kept),
-}
-
 struct Worker {
     node: Node,
     context: Arc<Context>,
@@ -155,6 +148,8 @@ struct Worker {
     _watcher: AbortOnDropHandle<()>,
     status: watch::Sender<Status>,
     steps: JoinSet<Done>,
+    /// What each of them does, for the case that it panics.
+    tasks: HashMap<tokio::task::Id, Task>,
     /// Fetches under way, to be let go if their container is no longer wanted.
     pulls: BTreeMap<AllocationId, CancellationToken>,
     /// Volumes or networks are being removed.
@@ -189,7 +184,7 @@ impl Worker {
                 Some(order) = self.orders.recv() => self.take_orders(order),
                 Some(bell) = self.bells.recv() => self.take_bells(bell),
                 Some((id, image)) = self.fetches.recv() => self.node.pulling(id, &image, self.moment()),
-                Some(done) = self.steps.join_next() => self.take_done(done),
+                Some(done) = self.steps.join_next_with_id() => self.take_done(done),
                 () = wake => {}
             }
         }
@@ -223,8 +218,7 @@ impl Worker {
         self.look_at = None;
         let look = self.node.begin_look();
         let context = Arc::clone(&self.context);
-        self.steps
-            .spawn(async move { Done::Look(look, context.look().await) });
+        self.spawn(Task::Look, async move { Done::Look(look, context.look().await) });
     }
 
     fn begin_steps(&mut self, plan: Plan, moment: Moment) {
@@ -251,8 +245,9 @@ impl Worker {
                 let_go,
             };
             let context = Arc::clone(&self.context);
-            self.steps
-                .spawn(async move { Done::Step(id, step, context.carry_out(work, trace.as_deref()).await) });
+            self.spawn(Task::Step(id, step.clone()), async move {
+                Done::Step(id, step, context.carry_out(work, trace.as_deref()).await)
+            });
         }
     }
 
@@ -305,79 +300,16 @@ impl Worker {
         }
         let look = self.node.begin_look();
         let (context, container) = (Arc::clone(&self.context), container.to_owned());
-        self.steps
-            .spawn(async move { Done::One(look, id, context.engine.inspect(&container).await.ok()) });
-    }
-
-    fn take_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        let moment = self.moment();
-        match done {
-            Ok(Done::Step(id, step, result)) => self.step_done(id, &step, result),
-            Ok(Done::Look(look, result)) => self.look_done(look, result),
-            Ok(Done::One(look, id, Some(seen))) => self.node.looked_one(look, id, seen, moment),
-            Ok(Done::One(_, _, None)) => self.look_soon(),
-            Ok(Done::Networks(networks)) => self.remove_networks(&networks),
-            Ok(Done::Cleaned { volumes, left }) => self.cleaned(volumes, left),
-            Ok(Done::Kept(kept)) => self.kept(kept),
-            // Only a panic ends a task early; the step counts as not done until the next look.
-            Err(error) => {
-                tracing::error!(%error, "a step ended by a fault of the agent");
-                self.cleaning = false;
-                self.look_soon();
-            }
-        }
-    }
-
-    fn step_done(&mut self, id: AllocationId, step: &Step, result: StepResult) {
-        self.pulls.remove(&id);
-        let StepResult { outcome, seen } = result;
-        self.check_networks |= *step == Step::Remove;
-        if outcome == Err(Failure::EngineAway) {
-            self.engine_away();
-        } else if seen.is_none() {
-            self.look_soon();
-        }
-        let moment = self.moment();
-        self.node.finished(id, step, outcome, seen, moment);
-    }
-
-    fn look_done(&mut self, look: Look, result: Result<BTreeMap<AllocationId, Seen>, EngineError>) {
-        self.looking = false;
-        match result {
-            Ok(containers) => {
-                if !self.engine_up {
-                    tracing::info!(containers = containers.len(), "the engine answers");
-                }
-                self.engine_up = true;
-                self.away_delay = AWAY_DELAY;
-                self.node.looked(look, containers, self.moment());
-                // A doorbell during the look asks for another one.
-                let next = Instant::now() + LOOK_INTERVAL;
-                self.look_at = Some(self.look_at.map_or(next, |at| at.min(next)));
-            }
-            Err(error) => {
-                if self.engine_up || self.away_delay == AWAY_DELAY {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "could not look at the engine"
-                    );
-                }
-                self.engine_away();
-            }
-        }
-    }
-
-    fn engine_away(&mut self) {
-        self.engine_up = false;
-        self.look_at = Some(Instant::now() + self.away_delay);
-        self.away_delay = (self.away_delay * 2).min(AWAY_DELAY_MAX);
+        self.spawn(Task::One, async move {
+            Done::One(look, id, context.engine.inspect(&container).await.ok())
+        });
     }
 
     async fn finish(&mut self) {
         self.pulls.values().for_each(CancellationToken::cancel);
         // Steps that have begun are carried out; the next start adopts whatever is there.
         let ended = async {
-            while let Some(done) = self.steps.join_next().await {
+            while let Some(done) = self.steps.join_next_with_id().await {
                 self.take_done(done);
             }
         };

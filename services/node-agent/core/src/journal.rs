@@ -93,6 +93,7 @@ impl Journal {
     fn renumber(&mut self, id: u64) {
         self.id = id;
         self.next = 1;
+        self.kept_first.clear();
         for item in &mut self.items {
             item.number = self.next;
             self.next += 1;

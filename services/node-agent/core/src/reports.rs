@@ -78,18 +78,27 @@ pub fn is_news(last: Option<&Observed>, now: &Observed) -> bool {
 }
 
 /// The first word about an allocation is kept first: what the owner has heard of must be in the digest. So
-/// is an end: the slot is placed anew, and a crash must not wake the old container up.
+/// is an end: the slot is placed anew, and a crash must not wake the old container up. So is a restart: the
+/// count never goes back.
 pub const fn urgency(last: Option<&Observed>, now: &Observed) -> Urgency {
-    match now {
-        Observed::Exited(_) | Observed::Failed { .. } => Urgency::KeptFirst,
-        Observed::Pulling { .. }
-        | Observed::Created { .. }
-        | Observed::Running { .. }
-        | Observed::Stopping
-        | Observed::Removed => match last {
-            Some(_) => Urgency::AtOnce,
-            None => Urgency::KeptFirst,
-        },
+    match (last, now) {
+        (None, _) | (_, Observed::Exited(_) | Observed::Failed { .. }) => Urgency::KeptFirst,
+        (_, Observed::Running { restarts, .. }) if *restarts > restarts_of(last) => Urgency::KeptFirst,
+        (
+            Some(_),
+            Observed::Pulling { .. }
+            | Observed::Created { .. }
+            | Observed::Running { .. }
+            | Observed::Stopping
+            | Observed::Removed,
+        ) => Urgency::AtOnce,
+    }
+}
+
+const fn restarts_of(state: Option<&Observed>) -> u32 {
+    match state {
+        Some(Observed::Running { restarts, .. }) => *restarts,
+        Some(_) | None => 0,
     }
 }
 

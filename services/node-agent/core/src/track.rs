@@ -66,9 +66,12 @@ pub struct Track {
     /// No step before this moment.
     #[serde(skip)]
     pub not_before: Option<Timestamp>,
-    /// Failures of the present step in a row.
+    /// Failures in a row.
     #[serde(skip)]
     pub failures: u32,
+    /// Which step they were of. That the image is there says nothing about a create that fails.
+    #[serde(skip)]
+    pub failing: Option<FailureReason>,
     /// The engine was asked to stop it, and it still runs.
     #[serde(skip)]
     pub stop_failed: bool,
@@ -84,6 +87,7 @@ impl Track {
                 self.created = true;
                 if !self.stop_failed {
                     self.failures = 0;
+                    self.failing = None;
                     self.not_before = None;
                 }
             }
@@ -114,7 +118,10 @@ impl Track {
 
     /// A step was carried out.
     pub fn succeeded(&mut self, step: &Step) {
-        self.failures = 0;
+        if *step != Step::Pull || self.failing == Some(FailureReason::Pull) {
+            self.failures = 0;
+            self.failing = None;
+        }
         match step {
             Step::Pull => {
                 self.image_ready = true;
@@ -144,6 +151,10 @@ impl Track {
             Failure::EngineAway => return,
             Failure::Final { reason, message } => (reason, message, true),
             Failure::Passing { reason, message } => {
+                if self.failing != Some(reason) {
+                    self.failures = 0;
+                }
+                self.failing = Some(reason);
                 self.failures = self.failures.saturating_add(1);
                 (reason, message, self.failures >= STEP_ATTEMPTS)
             }
@@ -209,6 +220,26 @@ fn backoff(first: Duration, failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_is_there_does_not_excuse_a_create_that_fails() {
+        let mut track = Track::default();
+        let failure = || Failure::Passing {
+            reason: FailureReason::Create,
+            message: "no".into(),
+        };
+        for attempt in 1..=STEP_ATTEMPTS {
+            assert_eq!(track.end, None, "attempt {attempt}");
+            track.succeeded(&Step::Pull);
+            track.failed(
+                &Step::Create,
+                failure(),
+                RestartPolicy::default(),
+                Timestamp::default(),
+            );
+        }
+        assert!(matches!(track.end, Some(End::Failed { .. })));
+    }
 
     #[test]
     fn waits_double_up_to_a_minute() {

@@ -1,6 +1,9 @@
 //! Volumes that should go and networks that nobody needs.
 
-use super::{Done, Worker};
+use super::{
+    Worker,
+    done::{Done, Task},
+};
 use berth_ids::ApplicationId;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,11 +29,12 @@ impl Worker {
         let context = Arc::clone(&self.context);
         if volumes.is_empty() {
             self.check_networks = false;
-            self.steps
-                .spawn(async move { Done::Networks(context.our_networks().await) });
+            self.spawn(Task::Clean, async move {
+                Done::Networks(context.our_networks().await)
+            });
         } else {
             let volumes = volumes.clone();
-            self.steps.spawn(async move {
+            self.spawn(Task::Clean, async move {
                 let asked = volumes.len();
                 let volumes = context.drop_volumes(volumes).await;
                 let left = volumes.len() < asked;
@@ -44,7 +48,7 @@ impl Worker {
     pub(super) fn remove_networks(&mut self, networks: &BTreeMap<String, ApplicationId>) {
         let useless = self.node.leftover_networks(networks);
         let context = Arc::clone(&self.context);
-        self.steps.spawn(async move {
+        self.spawn(Task::Clean, async move {
             context.remove_networks(useless).await;
             Done::Cleaned {
                 volumes: BTreeSet::new(),

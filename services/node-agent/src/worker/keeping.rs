@@ -2,7 +2,10 @@
 //! steps on the engine wait for the assignment behind them, the word that something ended for good waits
 //! for the journal.
 
-use super::{Done, Worker};
+use super::{
+    Worker,
+    done::{Done, Task},
+};
 use crate::state::StateError;
 use berth_agent_core::Journal;
 use std::time::Duration;
@@ -96,6 +99,11 @@ impl Worker {
         self.keeping.assignment.tried == Some(self.node.assignment_revision())
     }
 
+    /// Journal and number of the last observation on disk.
+    pub(super) const fn on_disk(&self) -> (u64, u64) {
+        self.keeping.on_disk
+    }
+
     /// Number up to which observations may be sent.
     fn tellable(&self) -> u64 {
         let journal = self.node.journal();
@@ -134,7 +142,7 @@ impl Worker {
         };
         self.keeping.assignment.writing = true;
         let state = self.state.clone();
-        self.steps.spawn_blocking(move || {
+        self.spawn_blocking(Task::KeepAssignment(revision), move || {
             let result = state.keep_assignment(&assignment);
             Done::Kept(Kept::Assignment { revision, result })
         });
@@ -144,7 +152,7 @@ impl Worker {
         self.keeping.journal.writing = true;
         let (state, stored) = (self.state.clone(), self.node.store());
         let last = (stored.journal.id(), stored.journal.last_number());
-        self.steps.spawn_blocking(move || {
+        self.spawn_blocking(Task::KeepJournal(revision), move || {
             let result = state.keep_journal(&stored);
             Done::Kept(Kept::Journal {
                 revision,

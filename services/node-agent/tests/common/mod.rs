@@ -12,7 +12,7 @@ use berth_lab::Lab;
 use berth_node_agent::{
     engine::Engine,
     state::StateDir,
-    worker::{self, NoSecrets, Remote, WorkerHandle, WorkerOptions},
+    worker::{self, NoSecrets, Remote, SecretSource, WorkerHandle, WorkerOptions},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +31,7 @@ pub struct Rig {
     pub remote: Remote,
     pub generation: u64,
     folder: tempfile::TempDir,
+    secrets: Arc<dyn SecretSource>,
 }
 
 pub const NODE: NodeId = NodeId::from_u128(0x11);
@@ -38,12 +39,16 @@ pub const CLUSTER: ClusterId = ClusterId::from_u128(0x22);
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with_secrets(Arc::new(NoSecrets))
+    }
+
+    pub fn with_secrets(secrets: Arc<dyn SecretSource>) -> Self {
         let mut lab = Lab::start(1).unwrap();
         let node = lab.node(1).unwrap();
         node.import_busybox(IMAGE).unwrap();
         let engine = Engine::at(&node.docker_host());
         let folder = tempfile::tempdir().unwrap();
-        let (agent, remote) = launch(&engine, folder.path());
+        let (agent, remote) = launch(&engine, folder.path(), &secrets);
         Self {
             lab,
             engine,
@@ -51,6 +56,7 @@ impl Rig {
             remote,
             generation: 0,
             folder,
+            secrets,
         }
     }
 
@@ -60,7 +66,7 @@ impl Rig {
     }
 
     pub fn start_agent(&mut self) {
-        let (agent, remote) = launch(&self.engine, self.folder.path());
+        let (agent, remote) = launch(&self.engine, self.folder.path(), &self.secrets);
         (self.agent, self.remote) = (Some(agent), remote);
     }
 
@@ -122,10 +128,12 @@ impl Rig {
         assert_eq!(applied, Ok(Applied::Changed));
     }
 
-    /// Every state reported of an allocation so far.
+    /// Every state told of an allocation so far.
     pub async fn states(&self, id: AllocationId) -> Vec<Observed> {
         let reports: Vec<AllocationReport> = self.remote.reports_after(0).await.unwrap();
+        let told = self.remote.status().last_number;
         let items = reports.into_iter().flat_map(|report| report.items);
+        let items = items.filter(|item| item.number <= told);
         items
             .filter_map(|item| match item.what {
                 ObservationKind::Allocation { allocation_id, state } if allocation_id == id => Some(state),
@@ -166,13 +174,17 @@ impl Rig {
     }
 }
 
-fn launch(engine: &Engine, folder: &std::path::Path) -> (WorkerHandle, Remote) {
+fn launch(
+    engine: &Engine,
+    folder: &std::path::Path,
+    secrets: &Arc<dyn SecretSource>,
+) -> (WorkerHandle, Remote) {
     let agent = worker::start(WorkerOptions {
         node_id: NODE,
         cluster_id: CLUSTER,
         engine: engine.clone(),
         state: StateDir::open(folder).unwrap(),
-        secrets: Arc::new(NoSecrets),
+        secrets: Arc::clone(secrets),
         shutdown: CancellationToken::new(),
     })
     .unwrap();
