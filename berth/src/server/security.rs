@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use berth_access_svc::{
     AccessOptions,
     ca::{Ca, LEAF_LIFE, Leaf},
-    nats_auth::{Bootstrap, SYSTEM_USER, Signer},
+    nats_auth::{Bootstrap, OPERATOR_SEED, SERVICES_SEED, SYSTEM_USER, Signer},
     vault::MasterKey,
 };
 use berth_bus::BusOptions;
@@ -262,14 +262,14 @@ pub async fn run_access(
 /// The keys that sign agents' users, which the process that runs NATS has made.
 fn signer(creds: &Path) -> Outcome<Signer> {
     let seed = |name: &str| {
-        let path = creds.join(format!("{name}.seed"));
+        let path = creds.join(name);
         std::fs::read_to_string(&path).map_err(|error| {
             Failure::other(format!("could not read `{}`: {error}", path.display()))
                 .cure("start a process with an own NATS on this data folder first, or give --creds-dir")
         })
     };
-    let (operator, account) = (seed("operator")?, seed("account")?);
-    Signer::from_seeds(operator.trim(), account.trim())
+    let (operator, services) = (seed(OPERATOR_SEED)?, seed(SERVICES_SEED)?);
+    Signer::from_seeds(operator.trim(), services.trim())
         .map_err(|error| Failure::from_error("use the keys of the bus", &error))
 }
 

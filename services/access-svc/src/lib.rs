@@ -3,12 +3,12 @@
 //! Also what a platform needs once at its beginning: an own certificate authority ([`ca`]) and the keys and
 //! users of the bus ([`nats_auth`]). Secret values are held in memory only, and never logged.
 
+mod accounts;
 pub mod ca;
 mod commands;
 mod files;
 pub mod nats_auth;
 mod questions;
-mod revocations;
 mod secrets;
 pub mod vault;
 
@@ -23,7 +23,7 @@ pub struct AccessOptions {
     pub master_key: vault::MasterKey,
     /// The keys that sign bus users.
     pub signer: nats_auth::Signer,
-    /// How to reach the bus as the system account's user, to make a revocation known to the servers.
+    /// How to reach the bus as the system account's user, to make nodes' accounts known to the servers.
     /// Absent: the servers are told by whoever runs them (tests).
     pub system: Option<BusOptions>,
 }
@@ -48,7 +48,7 @@ pub async fn run(context: ServiceContext, options: AccessOptions) -> Result<(), 
     tokio::join!(
         serve_decisions(context.clone(), rules),
         questions::answer(context.clone(), desk),
-        revocations::keep(context.clone(), view, signer, options.system),
+        accounts::keep(context.clone(), view, signer, options.system),
         answer_health(context.clone()),
     );
     Ok(())

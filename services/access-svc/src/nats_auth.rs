@@ -1,22 +1,46 @@
-//! Keys and users of the bus: operator, accounts, one user a service, and the signing of agents' users.
+//! Keys and users of the bus: operator, accounts, one user a service, and an account and a user a node.
 //!
-//! Everything is made once and kept in one folder; user tokens are signed anew at each start, so that the
-//! rights of a new release come into force with it.
+//! Keys are made once and kept in one folder; tokens are signed anew at each start, so that the rights of a new
+//! release come into force with it. The key of a node's account is derived, so that there is nothing to keep.
 
 use crate::files::{self, FileError};
 use berth_access_core::{
-    AccountClaims, SERVICES, Unsigned, UserClaims, account_claims, agent_permissions, operator_claims,
-    service_permissions, user_claims,
+    AccountClaims, AccountLimits, SERVICES, Unsigned, UserClaims, account_claims, agent_permissions, exports,
+    imports, operator_claims, service_permissions, user_claims,
 };
 use berth_ids::{ClusterId, NodeId, Timestamp};
-use nkeys::KeyPair;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use nkeys::{KeyPair, KeyPairType};
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
 
-/// Name of the account in which all services and agents are.
+/// Name of the operator, and of the account in which all services are.
 const ACCOUNT_NAME: &str = "berth";
+/// Key of the operator, in the folder.
+pub const OPERATOR_SEED: &str = "operator.seed";
+/// Key of the account in which all services are.
+pub const SERVICES_SEED: &str = "account-services.seed";
+const SYSTEM_SEED: &str = "account-system.seed";
+/// What keys of nodes' accounts are derived with, so that nothing else comes out the same.
+const NODE_ACCOUNT_DOMAIN: &[u8] = b"berth account of a node\0";
+/// Connections of a node: one, the next while the server still believes in the last, and some for people.
+const MAX_NODE_CONNECTIONS: u32 = 8;
+/// Subscriptions of a node: streams of output, questions under way, and what it always hears.
+const MAX_NODE_SUBSCRIPTIONS: u32 = 1_024;
+const SERVICES_LIMITS: AccountLimits = AccountLimits {
+    jetstream: true,
+    connections: None,
+    subscriptions: None,
+};
+const SYSTEM_LIMITS: AccountLimits = AccountLimits {
+    jetstream: false,
+    connections: None,
+    subscriptions: None,
+};
+const NODE_LIMITS: AccountLimits = AccountLimits {
+    jetstream: false,
+    connections: Some(MAX_NODE_CONNECTIONS),
+    subscriptions: Some(MAX_NODE_SUBSCRIPTIONS),
+};
 /// The user of the system account, and its credentials file.
 pub const SYSTEM_USER: &str = "system";
 
@@ -45,24 +69,44 @@ fn failed(what: &str) -> impl FnOnce(nkeys::error::Error) -> AuthError {
 /// Signs accounts and users.
 pub struct Signer {
     operator: KeyPair,
-    account: KeyPair,
+    services: KeyPair,
+    services_seed: String,
 }
 
 impl Signer {
-    /// From the seeds of operator and account.
+    /// From the seeds of the operator and of the services' account.
     ///
     /// # Errors
     /// [`AuthError::Key`].
-    pub fn from_seeds(operator: &str, account: &str) -> Result<Self, AuthError> {
+    pub fn from_seeds(operator: &str, services: &str) -> Result<Self, AuthError> {
         Ok(Self {
             operator: KeyPair::from_seed(operator).map_err(failed("operator"))?,
-            account: KeyPair::from_seed(account).map_err(failed("account"))?,
+            services: KeyPair::from_seed(services).map_err(failed("services' account"))?,
+            services_seed: services.to_owned(),
         })
     }
 
-    /// Public key of the account in which services and agents are.
-    pub fn account(&self) -> String {
-        self.account.public_key()
+    /// Public key of the account in which services are.
+    pub fn services_account(&self) -> String {
+        self.services.public_key()
+    }
+
+    /// Public key of a node's account.
+    ///
+    /// # Errors
+    /// [`AuthError::Key`].
+    pub fn node_account(&self, node: NodeId) -> Result<String, AuthError> {
+        Ok(self.node_key(node)?.public_key())
+    }
+
+    /// Both parts have a fixed length: no two nodes give the same input.
+    fn node_key(&self, node: NodeId) -> Result<KeyPair, AuthError> {
+        let derived = Sha256::new()
+            .chain_update(NODE_ACCOUNT_DOMAIN)
+            .chain_update(self.services_seed.as_bytes())
+            .chain_update(node.as_uuid().as_bytes())
+            .finalize();
+        KeyPair::new_from_raw(KeyPairType::Account, derived.into()).map_err(failed("node's account"))
     }
 
     /// The token of an agent's user; its inbox prefix is `_INBOX.<node>`.
@@ -76,31 +120,58 @@ impl Signer {
         user_key: &str,
         now: Timestamp,
     ) -> Result<String, AuthError> {
+        let account = self.node_key(node)?;
         let unsigned = user_claims(&UserClaims {
-            account: &self.account.public_key(),
+            account: &account.public_key(),
             user: user_key,
             name: &node.to_string(),
             issued_at: now,
             permissions: Some(&agent_permissions(node, cluster)),
         });
-        sign(unsigned, &self.account)
+        sign(unsigned, &account)
     }
 
-    /// The account's token, which names the users that are refused.
+    /// The token of the services' account, which offers what nodes import.
     ///
     /// # Errors
     /// [`AuthError::Key`].
-    pub fn account_token(
-        &self,
-        revoked: &BTreeMap<String, Timestamp>,
-        now: Timestamp,
-    ) -> Result<String, AuthError> {
+    pub fn services_token(&self, now: Timestamp) -> Result<String, AuthError> {
         let unsigned = account_claims(&AccountClaims {
             operator: &self.operator.public_key(),
-            account: &self.account.public_key(),
+            account: &self.services.public_key(),
             name: ACCOUNT_NAME,
             issued_at: now,
-            jetstream: true,
+            limits: SERVICES_LIMITS,
+            exports: &exports(),
+            imports: None,
+            revoked: None,
+        });
+        sign(unsigned, &self.operator)
+    }
+
+    /// The token of a node's account; one that is revoked has nothing and takes nobody.
+    ///
+    /// # Errors
+    /// [`AuthError::Key`].
+    pub fn node_token(
+        &self,
+        node: NodeId,
+        cluster: ClusterId,
+        revoked: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<String, AuthError> {
+        let services = self.services.public_key();
+        let shares = imports(node, cluster);
+        let unsigned = account_claims(&AccountClaims {
+            operator: &self.operator.public_key(),
+            account: &self.node_account(node)?,
+            name: &node.to_string(),
+            issued_at: now,
+            limits: NODE_LIMITS,
+            exports: &[],
+            imports: revoked
+                .is_none()
+                .then_some((services.as_str(), shares.as_slice())),
             revoked,
         });
         sign(unsigned, &self.operator)
@@ -111,7 +182,7 @@ impl Signer {
 pub struct Bootstrap {
     folder: PathBuf,
     operator_seed: String,
-    account_seed: String,
+    services_seed: String,
     config: String,
 }
 
@@ -122,17 +193,17 @@ impl Bootstrap {
     /// [`AuthError`].
     pub fn create_or_load(folder: &Path, now: Timestamp) -> Result<Self, AuthError> {
         files::make_folder(folder)?;
-        let operator = key(&folder.join("operator.seed"), KeyPair::new_operator)?;
-        let account = key(&folder.join("account.seed"), KeyPair::new_account)?;
-        let system = key(&folder.join("system.seed"), KeyPair::new_account)?;
+        let operator = key(&folder.join(OPERATOR_SEED), KeyPair::new_operator)?;
+        let services = key(&folder.join(SERVICES_SEED), KeyPair::new_account)?;
+        let system = key(&folder.join(SYSTEM_SEED), KeyPair::new_account)?;
         for service in SERVICES {
-            user(folder, service, &account, true, now)?;
+            user(folder, service, &services, true, now)?;
         }
         user(folder, SYSTEM_USER, &system, false, now)?;
         let bootstrap = Self {
             folder: folder.to_owned(),
             operator_seed: operator.seed().map_err(failed("operator"))?,
-            account_seed: account.seed().map_err(failed("account"))?,
+            services_seed: services.seed().map_err(failed("services' account"))?,
             config: String::new(),
         };
         let config = bootstrap.render(&operator, &system, now)?;
@@ -154,7 +225,7 @@ impl Bootstrap {
     /// # Errors
     /// [`AuthError::Key`].
     pub fn signer(&self) -> Result<Signer, AuthError> {
-        Signer::from_seeds(&self.operator_seed, &self.account_seed)
+        Signer::from_seeds(&self.operator_seed, &self.services_seed)
     }
 
     fn render(&self, operator: &KeyPair, system: &KeyPair, now: Timestamp) -> Result<String, AuthError> {
@@ -163,31 +234,29 @@ impl Bootstrap {
             operator_claims(&operator.public_key(), ACCOUNT_NAME, &system_key, now),
             operator,
         )?;
-        let none = BTreeMap::new();
         let signer = self.signer()?;
-        // Accounts are signed once: a newer token would undo revocations that the servers know.
-        let account_token = kept(&self.folder.join("account.jwt"), || {
-            signer.account_token(&none, now)
-        })?;
-        let system_token = kept(&self.folder.join("system.jwt"), || {
-            let claims = account_claims(&AccountClaims {
+        let services_token = signer.services_token(now)?;
+        let system_token = sign(
+            account_claims(&AccountClaims {
                 operator: &operator.public_key(),
                 account: &system_key,
                 name: "system",
                 issued_at: now,
-                jetstream: false,
-                revoked: &none,
-            });
-            sign(claims, operator)
-        })?;
+                limits: SYSTEM_LIMITS,
+                exports: &[],
+                imports: None,
+                revoked: None,
+            }),
+            operator,
+        )?;
         let resolver = self.folder.join("resolver");
         files::make_folder(&resolver)?;
         Ok(format!(
             "operator: {operator_token}\nsystem_account: {system_key}\n\
              resolver: {{ type: full, dir: {:?}, allow_delete: false, interval: \"2m\" }}\n\
-             resolver_preload: {{ {}: {account_token}, {system_key}: {system_token} }}\n",
+             resolver_preload: {{ {}: {services_token}, {system_key}: {system_token} }}\n",
             resolver.display().to_string(),
-            signer.account(),
+            signer.services_account(),
         ))
     }
 }
@@ -200,15 +269,6 @@ fn key(path: &Path, make: fn() -> KeyPair) -> Result<KeyPair, AuthError> {
     let made = make();
     files::write(path, &made.seed().map_err(failed(&what))?)?;
     Ok(made)
-}
-
-fn kept(path: &Path, make: impl FnOnce() -> Result<String, AuthError>) -> Result<String, AuthError> {
-    if let Some(token) = files::read(path)? {
-        return Ok(token.trim().to_owned());
-    }
-    let token = make()?;
-    files::write(path, &token)?;
-    Ok(token)
 }
 
 /// Writes the credentials file of a user, with the key that it had.

@@ -376,6 +376,88 @@ async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
         .unwrap();
 }
 
+/// Messages that each stream ever took, and when the stream was made.
+async fn taken(ledger: &Bus) -> BTreeMap<String, (u64, String)> {
+    let mut found = BTreeMap::new();
+    for stream in ["EVT", "CMD", "RPT", "DOC"] {
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let answer = ledger.client().request(subject, "".into()).await.unwrap();
+        let info: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
+        let last = info["state"]["last_seq"].as_u64().unwrap();
+        found.insert(stream.to_owned(), (last, info["created"].to_string()));
+    }
+    found
+}
+
+/// JetStream acknowledges to any subject that the publisher names, and answers a direct read likewise.
+#[tokio::test]
+async fn what_a_node_is_answered_never_lands_on_a_subject_of_the_platform() {
+    let world = World::start().await;
+    let token = world.mint(join_grant(world.cluster), "join").await;
+    let (thief, other) = (world.join(token, "join").await, world.join(token, "join").await);
+    let ledger = world.log.bus("ledger").await.unwrap();
+    let monitor = world.log.bus("monitor").await.unwrap();
+    let mut beats = monitor.client().subscribe("hb.*").await.unwrap();
+    let mut ears = Vec::new();
+    for subject in [
+        format!("ctl.{}.>", other.node),
+        format!("evt.*.placement.{}", other.node),
+    ] {
+        ears.push(other.bus.client().subscribe(subject).await.unwrap());
+    }
+    let own_report = format!("rpt.alloc.{}", thief.node);
+    // Also says that the thief's account has come to the server.
+    eventually("a node reports", || async {
+        thief.bus.store(own_report.clone(), &"report").await.ok()
+    })
+    .await
+    .unwrap();
+    // Sent until it is heard; then the rest is heard out.
+    while next_subject(&mut beats).await.is_none() {
+        let beat = format!("hb.{}", other.node);
+        other.bus.tell(beat, &"beat").await.unwrap();
+    }
+    let before = taken(&ledger).await;
+    let targets = [
+        format!("evt.main.placement.{}", other.node),
+        "cmd.scheduler.deploy.-".to_owned(),
+        format!("doc.{}.endpoints.a.web", world.cluster),
+        format!("rpt.alloc.{}", other.node),
+        format!("ctl.{}.recorded", other.node),
+        format!("hb.{}", other.node),
+        "led.append.scheduler".to_owned(),
+        "$JS.API.STREAM.PURGE.CMD".to_owned(),
+        "$JS.API.STREAM.DELETE.DOC".to_owned(),
+    ];
+    let questions = [
+        own_report,
+        format!("$JS.API.DIRECT.GET.DOC.doc.{}.none.none", world.cluster),
+        format!("$JS.API.DIRECT.GET.EVT.evt.main.placement.{}", thief.node),
+        format!("q.access.secret.{}", thief.node),
+    ];
+    for target in &targets {
+        for question in &questions {
+            let client = thief.bus.client();
+            let asked = client.publish_with_reply(question.clone(), target.clone(), "{}".into());
+            asked.await.unwrap();
+        }
+    }
+    thief.bus.client().flush().await.unwrap();
+    assert_eq!(
+        next_subject(&mut beats).await,
+        None,
+        "a beat of another node was forged"
+    );
+    for ear in &mut ears {
+        assert_eq!(next_subject(ear).await, None, "another node heard an answer");
+    }
+    let mut after = taken(&ledger).await;
+    // Its own reports are taken, once for each target, and nothing else is.
+    let reports = after.get_mut("RPT").unwrap();
+    reports.0 -= u64::try_from(targets.len()).unwrap();
+    assert_eq!(after, before);
+}
+
 /// The subject of the next message, or `None` if none comes for a while.
 async fn next_subject(beats: &mut berth_bus::async_nats::Subscriber) -> Option<String> {
     let message = tokio::time::timeout(Duration::from_millis(700), beats.next())

@@ -8,8 +8,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// What the subject of every answer begins with.
-const INBOXES: &str = "_INBOX.";
+/// What the subject of an answer begins with: an inbox of a service, or the way back to a node's own account,
+/// which the server itself has made (it lets nobody else name one).
+const WAYS_BACK: [&str; 2] = ["_INBOX.", "_R_."];
 /// The longest wait for an answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Questions of one kind answered at the same time.
@@ -153,7 +154,7 @@ impl Bus {
     {
         let Some(reply) = message.reply else { return };
         // Answers go out with our rights: to an inbox, never where the asker could not speak itself.
-        if !reply.starts_with(INBOXES) {
+        if !WAYS_BACK.iter().any(|way| reply.starts_with(way)) {
             tracing::warn!(subject = %message.subject, %reply, "a question wants its answer elsewhere than in an inbox");
             return;
         }

@@ -238,8 +238,8 @@ async fn node_says_and_hears_only_its_own(scene: &Scene, thief: &mut BusUser) ->
     let may_hear = [
         format!("evt.*.placement.{own}"),
         format!("ctl.{own}.>"),
-        format!("doc.{cluster}.endpoints.>"),
-        format!("doc.{cluster}.node.{own}.>"),
+        format!("doc.{cluster}.endpoints.*.*"),
+        format!("doc.{cluster}.node.{own}.*"),
         format!("_INBOX.{own}.x"),
     ];
     judged(thief, true, &hear, &may_hear).await
@@ -334,51 +334,78 @@ async fn node_gets_no_secret_of_another(scene: &Scene, thief: &BusUser) -> Resul
     Ok(())
 }
 
-/// Whoever answers speaks with its own rights: a reply to a subject that the asker may not publish to must
-/// not arrive there, and the stream of facts must not take it.
+/// What each stream ever took (of EVT: beyond the log), and when it was made, as the ledger's user is told.
+async fn streams(platform: &Platform) -> Result<Vec<(String, u64, String)>> {
+    let ledger = BusUser::service(platform, "ledger").await?;
+    let mut found = Vec::new();
+    for stream in ["EVT", "CMD", "DOC"] {
+        let info = ledger
+            .ask(&format!("$JS.API.STREAM.INFO.{stream}"), &json!({}))
+            .await?;
+        let info: Value = serde_json::from_slice(&info.payload)?;
+        let last = info["state"]["last_seq"]
+            .as_u64()
+            .context("a stream has a last message")?;
+        found.push((stream.to_owned(), last, info["created"].to_string()));
+    }
+    Ok(found)
+}
+
+/// Whoever answers speaks with its own rights, and JetStream answers wherever it is told to: nothing of that
+/// may arrive at a subject of the platform or of another node.
 async fn node_uses_nobody_as_its_deputy(scene: &Scene, thief: &BusUser) -> Result<()> {
     let victim = scene.other.connect(&scene.platform).await?;
-    let (own, other) = (&scene.own.node, &scene.other.node);
-    let mut heard = victim.client.subscribe(format!("ctl.{other}.>")).await?;
+    let (own, other, cluster) = (&scene.own.node, &scene.other.node, &scene.own.cluster);
+    let mut heard = Vec::new();
+    for subject in [
+        format!("ctl.{other}.>"),
+        format!("evt.*.placement.{other}"),
+        format!("doc.{cluster}.*.*"),
+        format!("term.{other}.*.in"),
+    ] {
+        heard.push(victim.client.subscribe(subject).await?);
+    }
     victim.client.flush().await?;
-    let reply = format!("ctl.{other}.recorded");
-    let question = format!("q.scheduler.assignment.{own}");
-    thief
-        .client
-        .publish_with_reply(question, reply, "{}".into())
-        .await?;
+    let before = streams(&scene.platform).await?;
+    for target in [
+        format!("evt.main.placement.{other}"),
+        "cmd.scheduler.deploy.-".to_owned(),
+        format!("rpt.alloc.{other}"),
+        format!("rpt.node.{other}"),
+        format!("doc.{cluster}.endpoints.x"),
+        format!("ctl.{other}.forged"),
+        format!("term.{other}.s.in"),
+        "led.append.scheduler".to_owned(),
+        "$JS.API.STREAM.PURGE.CMD".to_owned(),
+        "$JS.API.STREAM.DELETE.RPT".to_owned(),
+        "$JS.API.STREAM.DELETE.EVT".to_owned(),
+    ] {
+        for question in [
+            format!("rpt.alloc.{own}"),
+            format!("$JS.API.DIRECT.GET.EVT.evt.main.placement.{own}"),
+            // JetStream answers that there is no such document, with an empty body: what its own requests look like.
+            format!("$JS.API.DIRECT.GET.DOC.doc.{cluster}.none.none"),
+            format!("q.scheduler.assignment.{own}"),
+        ] {
+            let client = &thief.client;
+            let asked = client.publish_with_reply(question, target.clone(), "{}".into());
+            asked.await?;
+        }
+    }
     thief.client.flush().await?;
-    let mut from_thief = false;
-    while let Some(message) = victim.next(&mut heard, SILENCE).await {
-        from_thief |= String::from_utf8_lossy(&message.payload).contains("generation");
+    tokio::time::sleep(NOTED).await;
+    for ear in &mut heard {
+        while let Some(message) = victim.next(ear, SILENCE).await {
+            // The platform itself says what it recorded of this node.
+            let forged = message.subject.as_str() != format!("ctl.{other}.recorded");
+            ensure!(!forged, "an answer to a thief arrived at {}", message.subject);
+        }
     }
     ensure!(
-        !from_thief,
-        "the scheduler's answer went to another node's control subject"
+        streams(&scene.platform).await? == before,
+        "a stream took an answer to a thief, or was made anew"
     );
-    for (subject, body) in [
-        (format!("rpt.alloc.{own}"), "{}"),
-        (format!("$JS.API.DIRECT.GET.EVT.evt.main.placement.{own}"), ""),
-        (format!("q.scheduler.assignment.{own}"), "{}"),
-    ] {
-        let reply = format!("evt.main.placement.{other}");
-        thief
-            .client
-            .publish_with_reply(subject, reply, body.into())
-            .await?;
-    }
-    // JetStream answers that there is no such document, with an empty body: what its own requests look like.
-    let absent = format!("$JS.API.DIRECT.GET.DOC.doc.{}.none.none", scene.own.cluster);
-    for request in ["STREAM.PURGE.CMD", "STREAM.DELETE.RPT", "STREAM.DELETE.EVT"] {
-        let reply = format!("$JS.API.{request}");
-        thief
-            .client
-            .publish_with_reply(absent.clone(), reply, "".into())
-            .await?;
-    }
-    thief.client.flush().await?;
     let platform = &scene.platform;
-    tokio::time::sleep(NOTED).await;
     tokio::task::block_in_place(|| {
         platform.deploy("after", &format!("services: {{ web: {{ image: {IMAGE} }} }}\n"))
     })

@@ -3,14 +3,17 @@
 //! Operator signs accounts, account signs users; a user proves itself with the seed of its own key, so that
 //! a token alone is worth nothing.
 
-use crate::Permissions;
+use crate::{Direction, Permissions, Share};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use berth_ids::Timestamp;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// How long an answer to a received message may be sent.
 const RESPONSE_TTL_NANOS: u64 = 30_000_000_000;
+/// In a list of revocations: whoever it is.
+const EVERY_USER: &str = "*";
 const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 
 /// A JWT without its signature.
@@ -20,8 +23,10 @@ pub struct Unsigned(String);
 impl Unsigned {
     fn new(issuer: &str, subject: &str, name: &str, issued_at: Timestamp, nats: &Value) -> Self {
         let seconds = issued_at.as_millis().div_euclid(1_000);
+        // A server takes a token with an id that it knows for the one that it has.
+        let content = Sha256::digest(nats.to_string());
         let claims = json!({
-            "jti": format!("{subject}.{seconds}"),
+            "jti": format!("{subject}.{seconds}.{}", URL_SAFE_NO_PAD.encode(content)),
             "iat": seconds,
             "iss": issuer,
             "sub": subject,
@@ -72,10 +77,25 @@ pub struct AccountClaims<'a> {
     pub name: &'a str,
     /// When it is signed.
     pub issued_at: Timestamp,
+    /// How much it may use.
+    pub limits: AccountLimits,
+    /// What it offers to every account of this operator.
+    pub exports: &'a [Share],
+    /// The account from which it imports, and what.
+    pub imports: Option<(&'a str, &'a [Share])>,
+    /// All users whose tokens were signed up to this moment are refused.
+    pub revoked: Option<Timestamp>,
+}
+
+/// How much an account may use; absent: as much as the server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountLimits {
     /// It may use JetStream.
     pub jetstream: bool,
-    /// Users that are refused if their token was signed before the moment.
-    pub revoked: &'a BTreeMap<String, Timestamp>,
+    /// Connections.
+    pub connections: Option<u32>,
+    /// Subscriptions of all connections.
+    pub subscriptions: Option<u32>,
 }
 
 /// The operator's own token.
@@ -86,22 +106,27 @@ pub fn operator_claims(operator: &str, name: &str, system_account: &str, issued_
 
 /// An account's token.
 pub fn account_claims(claims: &AccountClaims<'_>) -> Unsigned {
-    let storage = if claims.jetstream { -1 } else { 0 };
+    let limits = claims.limits;
+    let storage = if limits.jetstream { -1 } else { 0 };
+    let most = |limit: Option<u32>| limit.map_or(-1, i64::from);
+    // Rounded up: a token of the same second is refused too.
     let revocations: BTreeMap<&str, i64> = claims
         .revoked
-        .iter()
-        // Rounded up: a token of the same second is refused too.
-        .map(|(user, at)| (user.as_str(), at.as_millis().div_euclid(1_000) + 1))
+        .map(|at| (EVERY_USER, at.as_millis().div_euclid(1_000) + 1))
+        .into_iter()
         .collect();
     let nats = json!({
         "type": "account",
         "version": 2,
         "limits": {
-            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
-            "conn": -1, "leaf": 0, "disallow_bearer": true,
+            "subs": most(limits.subscriptions), "conn": most(limits.connections), "leaf": 0,
+            "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+            "disallow_bearer": true,
             "mem_storage": storage, "disk_storage": storage, "streams": storage, "consumer": storage,
         },
         "default_permissions": { "pub": {}, "sub": {} },
+        "exports": claims.exports.iter().map(export).collect::<Vec<_>>(),
+        "imports": imported(claims.imports),
         "revocations": revocations,
     });
     Unsigned::new(
@@ -111,6 +136,34 @@ pub fn account_claims(claims: &AccountClaims<'_>) -> Unsigned {
         claims.issued_at,
         &nats,
     )
+}
+
+fn export(share: &Share) -> Value {
+    let mut export = json!({
+        "name": share.subject,
+        "subject": share.subject,
+        "type": share.direction.as_str(),
+    });
+    if let (Direction::Request, Some(fields)) = (share.direction, export.as_object_mut()) {
+        fields.insert("response_type".into(), json!("Singleton"));
+        fields.insert("response_threshold".into(), json!(RESPONSE_TTL_NANOS));
+    }
+    export
+}
+
+fn imported(imports: Option<(&str, &[Share])>) -> Vec<Value> {
+    let Some((account, shares)) = imports else {
+        return Vec::new();
+    };
+    let import = |share: &Share| {
+        json!({
+            "name": share.subject,
+            "subject": share.subject,
+            "account": account,
+            "type": share.direction.as_str(),
+        })
+    };
+    shares.iter().map(import).collect()
 }
 
 /// A user's token.

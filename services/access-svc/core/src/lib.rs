@@ -9,10 +9,13 @@ mod permissions;
 mod refusal;
 mod rows;
 mod secret;
+mod shares;
 mod token;
 mod view;
 
-pub use claims::{AccountClaims, Unsigned, UserClaims, account_claims, operator_claims, user_claims};
+pub use claims::{
+    AccountClaims, AccountLimits, Unsigned, UserClaims, account_claims, operator_claims, user_claims,
+};
 pub use credential::{Credential, credential_of};
 pub use decide::{
     Context, account_stream, bootstrap_claim, credential_stream, decide, secret_stream, token_stream,
@@ -20,5 +23,6 @@ pub use decide::{
 pub use permissions::{Permissions, SERVICES, agent_inbox, agent_permissions, service_permissions};
 pub use rows::{AllocationRow, CredentialRow, SecretRow, TokenRow};
 pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, secret_of, store};
+pub use shares::{Direction, Share, exports, imports};
 pub use token::{Token, constant_time_eq, token_of};
 pub use view::AccessView;

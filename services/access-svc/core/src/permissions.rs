@@ -51,39 +51,37 @@ pub fn agent_inbox(node: NodeId) -> String {
 /// What an agent may do: hear of its own node and cluster, speak as its own node.
 ///
 /// It asks what an agent has to ask and nothing else: other questions read their key as a cluster or take the
-/// asker's word for who asks. Nothing below `$JS.>` but reading the last of its own placements and of its cluster's documents.
+/// asker's word for who asks. Its account imports exactly these subjects (`shares.rs`), so they are disjoint, as
+/// NATS wants imports to be. Nothing below `$JS.>` but reading the last of its own placements and of its cluster's documents.
 pub fn agent_permissions(node: NodeId, cluster: ClusterId) -> Permissions {
     let own_documents = [
         format!("doc.{cluster}.*.*"),
-        format!("doc.{cluster}.endpoints.>"),
-        format!("doc.{cluster}.node.{node}.>"),
+        format!("doc.{cluster}.endpoints.*.*"),
+        format!("doc.{cluster}.node.{node}.*"),
     ];
-    Permissions {
-        responds: true,
-        ..Permissions::default()
-    }
-    .may_subscribe([
-        format!("evt.*.placement.{node}"),
-        format!("ctl.{node}.>"),
-        format!("term.{node}.*.in"),
-        format!("{}.>", agent_inbox(node)),
-    ])
-    .may_subscribe(own_documents.clone())
-    .may_publish([
-        format!("rpt.*.{node}"),
-        format!("hb.{node}"),
-        format!("log.{cluster}.{node}"),
-        format!("met.{cluster}.{node}"),
-        format!("q.scheduler.assignment.{node}"),
-        format!("q.access.secret.{node}"),
-        format!("term.{node}.*.out"),
-        format!("$JS.API.DIRECT.GET.EVT.evt.*.placement.{node}"),
-    ])
-    .may_publish(
-        own_documents
-            .iter()
-            .map(|subject| format!("$JS.API.DIRECT.GET.DOC.{subject}")),
-    )
+    Permissions::default()
+        .may_subscribe([
+            format!("evt.*.placement.{node}"),
+            format!("ctl.{node}.>"),
+            format!("term.{node}.*.in"),
+            format!("{}.>", agent_inbox(node)),
+        ])
+        .may_subscribe(own_documents.clone())
+        .may_publish([
+            format!("rpt.*.{node}"),
+            format!("hb.{node}"),
+            format!("log.{cluster}.{node}"),
+            format!("met.{cluster}.{node}"),
+            format!("q.scheduler.assignment.{node}"),
+            format!("q.access.secret.{node}"),
+            format!("term.{node}.*.out"),
+            format!("$JS.API.DIRECT.GET.EVT.evt.*.placement.{node}"),
+        ])
+        .may_publish(
+            own_documents
+                .iter()
+                .map(|subject| format!("$JS.API.DIRECT.GET.DOC.{subject}")),
+        )
 }
 
 /// What a service may do; nothing for a name that is no service.

@@ -41,11 +41,11 @@ impl AccessView {
     pub fn credential(&self, node: NodeId) -> Option<&CredentialRow> {
         self.credentials.get(&node)
     }
-    /// Keys of revoked bus users, with the moment.
-    pub fn revoked_users(&self) -> BTreeMap<String, Timestamp> {
+    /// Every node's account on the bus: its cluster, and since when its users are refused.
+    pub fn node_accounts(&self) -> BTreeMap<NodeId, (ClusterId, Option<Timestamp>)> {
         self.credentials
             .values()
-            .filter_map(|row| Some((row.user_key.clone(), row.revoked_at?)))
+            .map(|row| (row.node_id, (row.cluster_id, row.revoked_at)))
             .collect()
     }
     /// Nodes, with their tenants, that were removed and whose bus users are still good.

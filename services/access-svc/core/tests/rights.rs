@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use berth_access_core::{
-    AccountClaims, Permissions, SERVICES, UserClaims, account_claims, agent_permissions, service_permissions,
-    user_claims,
+    AccountClaims, AccountLimits, Permissions, SERVICES, UserClaims, account_claims, agent_permissions,
+    exports, imports, service_permissions, user_claims,
 };
 use berth_ids::{ClusterId, NodeId, Timestamp};
-use std::collections::BTreeMap;
 
 const NODE: NodeId = NodeId::from_u128(1);
 const OTHER: NodeId = NodeId::from_u128(2);
@@ -165,7 +164,7 @@ fn claims_have_the_shape_of_version_2() {
     assert_eq!(claims["iss"], "AACCOUNT");
     assert_eq!(claims["iat"], 5);
     assert_eq!(claims["nats"]["version"], 2);
-    assert_eq!(claims["nats"]["resp"]["max"], 1);
+    assert!(claims["nats"]["resp"].is_null(), "nobody asks an agent");
     assert_eq!(
         claims["nats"]["sub"]["allow"][0],
         format!("evt.*.placement.{NODE}")
@@ -185,17 +184,103 @@ fn a_user_without_a_right_has_none_rather_than_all() {
     assert_eq!(claims_of(&token)["nats"]["pub"]["deny"][0], ">");
 }
 
+/// Whether one pattern takes in all that another does.
+fn covers(wide: &str, narrow: &str) -> bool {
+    let (mut wide, mut narrow) = (wide.split('.'), narrow.split('.'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(w), Some(n)) if w == n => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+/// Whether there is a subject that both take in.
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some(a), Some(b)) if a == b || a == "*" || b == "*" => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
 #[test]
-fn revoked_users_are_named_in_the_account() {
-    let revoked = BTreeMap::from([("UGONE".to_owned(), Timestamp::from_millis(7_400))]);
+fn a_node_imports_what_it_may_say_and_hear_and_the_services_offer_all_of_it() {
+    let (offered, wanted) = (exports(), imports(NODE, CLUSTER));
+    for import in &wanted {
+        let by = offered.iter().filter(|export| {
+            export.direction == import.direction && covers(&export.subject, &import.subject)
+        });
+        assert_eq!(by.count(), 1, "{import:?} is offered once");
+        assert!(!import.subject.starts_with("_INBOX"), "{import:?}");
+    }
+    let rights = agent_permissions(NODE, CLUSTER);
+    assert_eq!(wanted.len(), rights.publish.len() + rights.subscribe.len() - 1);
+    for list in [&offered, &wanted] {
+        for (at, one) in list.iter().enumerate() {
+            for other in list[at + 1..]
+                .iter()
+                .filter(|other| other.direction == one.direction)
+            {
+                assert!(!overlap(&one.subject, &other.subject), "{one:?} and {other:?}");
+            }
+        }
+    }
+}
+
+fn account(revoked: Option<Timestamp>) -> serde_json::Value {
+    let shares = imports(NODE, CLUSTER);
     let token = account_claims(&AccountClaims {
         operator: "O",
         account: "A",
         name: "berth",
         issued_at: Timestamp::from_millis(8_000),
-        jetstream: true,
-        revoked: &revoked,
+        limits: AccountLimits {
+            jetstream: false,
+            connections: Some(8),
+            subscriptions: None,
+        },
+        exports: &exports(),
+        imports: revoked.is_none().then_some(("ASERVICES", shares.as_slice())),
+        revoked,
     })
     .signed(b"");
-    assert_eq!(claims_of(&token)["nats"]["revocations"]["UGONE"], 8);
+    claims_of(&token)
+}
+
+#[test]
+fn an_account_says_what_it_offers_and_takes() {
+    let claims = account(None);
+    let nats = &claims["nats"];
+    assert_eq!(
+        (&nats["limits"]["conn"], &nats["limits"]["subs"]),
+        (&8.into(), &(-1).into())
+    );
+    assert_eq!(nats["limits"]["streams"], 0);
+    assert_eq!(nats["exports"][0]["type"], "service");
+    assert_eq!(
+        nats["exports"].as_array().unwrap().last().unwrap()["type"],
+        "stream"
+    );
+    assert_eq!(nats["imports"][0]["account"], "ASERVICES");
+    assert!(nats["revocations"].as_object().unwrap().is_empty());
+}
+
+#[test]
+fn a_revoked_account_takes_nobody_and_has_nothing() {
+    let claims = account(Some(Timestamp::from_millis(7_400)));
+    assert_eq!(claims["nats"]["revocations"]["*"], 8);
+    assert_eq!(claims["nats"]["imports"], serde_json::json!([]));
+    assert_ne!(
+        claims["jti"],
+        account(None)["jti"],
+        "servers take tokens of one id for the same"
+    );
 }
