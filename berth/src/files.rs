@@ -91,6 +91,8 @@ impl Project {
             environment: &self.environment,
             dotenv: self.dotenv.as_deref(),
             files: &self.files,
+            overrides: &[],
+            profiles: &[],
             project_directory: None,
         }
     }

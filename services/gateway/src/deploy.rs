@@ -74,6 +74,8 @@ pub(crate) fn parse(
         environment: &compose.environment,
         dotenv: compose.dotenv.as_deref(),
         files: &compose.files,
+        overrides: &[],
+        profiles: &[],
         project_directory: None,
     })
 }

@@ -112,9 +112,8 @@ fn read_services(
     }
 }
 
-/// Versions 2 and 3 and files without a version are read; version 1 has no `services:`.
+/// Versions 2 and 3 and files without a version are read; version 1 was made one of these before.
 fn is_compose(cx: &Cx, root: &Item<'_>) -> bool {
-    const LATER: &str = "Compose files of version 1 come with a later release";
     const CURE: &str = "write `services:` as the first line, and indent the services below it";
     if !matches!(root.node.kind, Kind::Map(_)) {
         let message = format!("a Compose file must be a mapping, and this is {}", root.what());
@@ -133,10 +132,7 @@ fn is_compose(cx: &Cx, root: &Item<'_>) -> bool {
         .map(|text| text.trim().split('.').next().unwrap_or("").to_owned());
     match (&version, first.as_deref()) {
         (None, _) | (Some(_), Some("2" | "3")) => {}
-        (Some(item), Some("1")) => {
-            cx.error(item, "compose.v1", LATER, CURE);
-            return false;
-        }
+        (Some(_), Some("1")) => {}
         (Some(item), _) => cx.error(
             item,
             "compose.version",
@@ -147,21 +143,12 @@ fn is_compose(cx: &Cx, root: &Item<'_>) -> bool {
     if root.child("services").is_some() {
         return true;
     }
-    let looks_like_v1 = root
-        .entries()
-        .into_iter()
-        .find(|entry| entry.child("image").is_some() || entry.child("build").is_some());
-    match looks_like_v1 {
-        Some(entry) => cx.error(&entry, "compose.v1", LATER, CURE),
-        None => {
-            let near = cx.nearest("services", root.entries().iter().map(|entry| entry.key));
-            let cure = near.map_or_else(
-                || CURE.to_owned(),
-                |near| format!("did you mean `services` by `{near}`?"),
-            );
-            cx.error(root, "compose.no_services", "the file has no `services`", cure);
-        }
-    }
+    let near = cx.nearest("services", root.entries().iter().map(|entry| entry.key));
+    let cure = near.map_or_else(
+        || CURE.to_owned(),
+        |near| format!("did you mean `services` by `{near}`?"),
+    );
+    cx.error(root, "compose.no_services", "the file has no `services`", cure);
     false
 }
 

@@ -107,9 +107,21 @@ impl Source {
     }
 }
 
+/// The name of the file of a place.
+pub(crate) fn file_of(sources: &[Source], at: Place) -> String {
+    let source = sources.get(usize::from(at.file));
+    source.map(|source| source.file.clone()).unwrap_or_default()
+}
+
+/// The line of a place.
+pub(crate) fn snippet_of(sources: &[Source], at: Place) -> String {
+    let source = sources.get(usize::from(at.file));
+    source.map(|source| source.snippet(at.line)).unwrap_or_default()
+}
+
 /// The shared state of one reading.
 pub(crate) struct Cx {
-    pub source: Source,
+    sources: RefCell<Vec<Source>>,
     errors: RefCell<Kept>,
     warnings: RefCell<Kept>,
     /// Words compared so far to find those that were meant.
@@ -135,11 +147,30 @@ pub(crate) struct Item<'n> {
 impl Cx {
     pub(crate) fn new(source: Source) -> Self {
         Self {
-            source,
+            sources: RefCell::new(vec![source]),
             errors: RefCell::default(),
             warnings: RefCell::default(),
             comparisons: Cell::new(0),
         }
+    }
+
+    /// Adds a file that is read together with the first; the answer is its number.
+    pub(crate) fn add_source(&self, source: Source) -> u16 {
+        let mut sources = self.sources.borrow_mut();
+        sources.push(source);
+        u16::try_from(sources.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    /// Leaves out of a file's snippets what may be secret.
+    pub(crate) fn hide_secrets(&self, file: u16, root: &Node) {
+        if let Some(source) = self.sources.borrow_mut().get_mut(usize::from(file)) {
+            source.hide_secrets(root);
+        }
+    }
+
+    /// The files, with what is hidden of them.
+    pub(crate) fn take_sources(&self) -> Vec<Source> {
+        self.sources.take()
     }
 
     /// Adds a fault; identical ones (an anchor used twice) only once.
@@ -171,10 +202,10 @@ impl Cx {
             message: message.into(),
             cure: cure.into(),
             path: path.to_owned(),
-            file: self.source.file.clone(),
+            file: file_of(&self.sources.borrow(), at),
             line: at.line,
             column: at.column,
-            snippet: self.source.snippet(at.line),
+            snippet: snippet_of(&self.sources.borrow(), at),
         });
     }
 
@@ -201,9 +232,9 @@ impl Cx {
 
     /// All faults in the order of the file, errors and warnings apart.
     pub(crate) fn finish(&self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        let file = &self.source.file;
-        let errors = self.errors.take().finish(Severity::Error, file);
-        (errors, self.warnings.take().finish(Severity::Warning, file))
+        let file = file_of(&self.sources.borrow(), Place::default());
+        let errors = self.errors.take().finish(Severity::Error, &file);
+        (errors, self.warnings.take().finish(Severity::Warning, &file))
     }
 }
 

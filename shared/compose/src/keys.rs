@@ -62,7 +62,6 @@ const BUILD: &str = "build and push the image first, and name it under `image`";
 pub(crate) const TOP: Keys = Keys {
     read: &["version", "name", "services", "volumes", "networks", "labels"],
     unsupported: &[
-        ("include", "put the services of the included file into this one"),
         (
             "secrets",
             "use environment variables, which are kept in the vault",
@@ -121,6 +120,7 @@ pub(crate) const SERVICE: Keys = Keys {
         "stdin_open",
         "platform",
         "pull_policy",
+        "profiles",
         "x-berth-public",
         "x-berth-abandon-volume",
         "x-berth-strategy",
@@ -135,10 +135,6 @@ pub(crate) const SERVICE: Keys = Keys {
         (
             "container_name",
             "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",
-        ),
-        (
-            "extends",
-            "copy the keys of the other service, or use an anchor and `<<`",
         ),
         (
             "links",
@@ -189,10 +185,6 @@ pub(crate) const SERVICE: Keys = Keys {
         ("label_file", "write the labels under `labels`"),
         ("post_start", LATER),
         ("pre_stop", LATER),
-        (
-            "profiles",
-            "all services are deployed; keep a file for each profile",
-        ),
         ("provider", LATER),
         (
             "models",

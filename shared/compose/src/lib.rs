@@ -7,6 +7,7 @@
 
 mod application;
 mod command;
+pub mod config;
 mod cx;
 mod deploy;
 mod diagnostic;
@@ -16,6 +17,7 @@ pub mod interpolate;
 mod keys;
 mod labels;
 pub mod limits;
+mod model;
 mod mounts;
 mod networks;
 mod place;
@@ -42,7 +44,7 @@ pub use policy::{PolicyViolation, policy_violations};
 pub use render::render;
 
 use berth_events::spec::ApplicationSpec;
-use cx::{Cx, Item, Source};
+use cx::{Cx, Item, Source, file_of, snippet_of};
 use place::Place;
 use std::{
     borrow::Cow,
@@ -64,8 +66,12 @@ pub struct Input<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Text of `.env`.
     pub dotenv: Option<&'a str>,
-    /// Texts of the env files, by their path below the project folder.
+    /// Texts of all further files that it names, by their path below the project folder.
     pub files: &'a BTreeMap<String, String>,
+    /// Files that are laid over this one, in this order, by their path in `files`.
+    pub overrides: &'a [String],
+    /// Chosen profiles; empty: those of `COMPOSE_PROFILES`.
+    pub profiles: &'a [String],
     /// Absolute path on the nodes at which relative bind mounts begin; without it they are refused.
     pub project_directory: Option<&'a str>,
 }
@@ -108,7 +114,7 @@ pub struct Parsed {
     /// What has no effect. Safe to store and show: no environment value is in it.
     pub warnings: Vec<Diagnostic>,
     root: Node,
-    source: Source,
+    sources: Vec<Source>,
 }
 
 /// A place in the file.
@@ -140,8 +146,8 @@ impl Parsed {
             code: Cow::Borrowed("compose.policy"),
             message: violation.to_string(),
             cure: format!("remove it, or {}", violation.who_may_allow),
+            file: file_of(&self.sources, item.at()),
             path: item.path,
-            file: self.source.file.clone(),
             line: place.line,
             column: place.column,
             snippet: place.snippet,
@@ -152,7 +158,7 @@ impl Parsed {
         Location {
             line: at.line,
             column: at.column,
-            snippet: self.source.snippet(at.line),
+            snippet: snippet_of(&self.sources, at),
         }
     }
 }
@@ -213,9 +219,9 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         );
         return Err(all(&cx));
     }
-    let mut cx = Cx::new(Source::new(input.file_name, input.text));
+    let cx = Cx::new(Source::new(input.file_name, input.text));
     let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
-    let Some(root) = tree(&mut cx, input.text, &mut variables) else {
+    let Some(root) = model::load(&cx, input, &mut variables).root else {
         return Err(all(&cx));
     };
     let sources = environment::Sources {
@@ -235,7 +241,7 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         public: application.public,
         warnings,
         root,
-        source: cx.source,
+        sources: cx.take_sources(),
     })
 }
 
@@ -245,72 +251,46 @@ fn all(cx: &Cx) -> Vec<Diagnostic> {
     errors
 }
 
-/// The tree with variables filled in; `None` after a fault that leaves nothing to read.
-fn tree(cx: &mut Cx, text: &str, variables: &mut Variables<'_>) -> Option<Node> {
-    let (root, faults) = tree::read(text);
-    if let Some(root) = &root {
-        cx.source.hide_secrets(root);
-    }
-    let broken = root.is_none() && faults.is_empty();
-    for fault in faults {
-        cx.report(
-            Severity::Error,
-            fault.code,
-            "",
-            fault.at,
-            fault.message,
-            fault.cure,
-        );
-    }
-    if broken {
-        let cure = "write `services:` and the services below it";
-        cx.report(
-            Severity::Error,
-            "compose.empty",
-            "",
-            Place::default(),
-            "the file is empty",
-            cure,
-        );
-    }
-    let mut root = root?;
-    let name = Item::root(&root)
-        .child("name")
-        .and_then(|item| item.raw().map(str::to_owned));
-    variables.project = variables
-        .project
-        .take()
-        .or(name.filter(|name| !name.contains('$')));
-    variables.fill(cx, &mut root);
-    Some(root)
-}
-
-/// The env files that a client must send along, by path below the project folder; best effort on a
-/// broken file. Variables in the paths are not filled in: see [`referenced_files_of`].
-pub fn referenced_files(text: &str) -> Vec<String> {
-    tree::read(text).0.map_or_else(Vec::new, |root| files_of(&root))
-}
-
-/// [`referenced_files`] with the variables of an input filled into the paths.
+/// The files that a client must send along, by path below the project folder; best effort on a broken
+/// file. A file that is named by another one is only found once that one is among the input's files: ask
+/// again until nothing new is named.
 pub fn referenced_files_of(input: &Input<'_>) -> Vec<String> {
     if input.text.len() > limits::MAX_FILE_BYTES {
         return Vec::new();
     }
-    let mut cx = Cx::new(Source::new(input.file_name, input.text));
+    let cx = Cx::new(Source::new(input.file_name, input.text));
     let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
-    tree(&mut cx, input.text, &mut variables).map_or_else(Vec::new, |root| files_of(&root))
+    let loaded = model::load(&cx, input, &mut variables);
+    let mut paths = loaded.wanted;
+    if let Some(root) = &loaded.root {
+        paths.extend(files_of(root));
+    }
+    paths.into_iter().collect()
 }
 
-fn files_of(root: &Node) -> Vec<String> {
+fn files_of(root: &Node) -> BTreeSet<String> {
     let cx = Cx::new(Source::default());
-    let services = Item::root(root)
+    let root = Item::root(root);
+    let services = root
         .child("services")
         .map(|services| services.entries())
         .unwrap_or_default();
     let items = services.iter().filter_map(|service| service.child("env_file"));
-    let paths: BTreeSet<String> = items
+    let mut paths: BTreeSet<String> = items
         .flat_map(|item| environment::wanted(&cx, &item))
         .map(|wanted| wanted.path)
         .collect();
-    paths.into_iter().collect()
+    for section in ["secrets", "configs"] {
+        let entries = root
+            .child(section)
+            .map(|section| section.entries())
+            .unwrap_or_default();
+        let files = entries.iter().filter_map(|entry| entry.child("file"));
+        paths.extend(files.filter_map(|file| mounts::within(file.raw()?)));
+    }
+    for item in services.iter().filter_map(|service| service.child("label_file")) {
+        let items = item.items().into_iter().chain([item.clone()]);
+        paths.extend(items.filter_map(|item| mounts::within(item.raw()?)));
+    }
+    paths
 }

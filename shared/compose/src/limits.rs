@@ -32,3 +32,7 @@ pub const MAX_ENV_FILES_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_SNIPPET_CHARS: usize = 160;
 /// Least memory limit that Docker Engine accepts.
 pub const MIN_MEMORY_BYTES: u64 = 6 * 1024 * 1024;
+/// Most files that one application is read from, each counted whenever it is used.
+pub const MAX_MODEL_FILES: usize = 200;
+/// Most text of these files, each counted whenever it is used.
+pub const MAX_MODEL_BYTES: usize = 4 * 1024 * 1024;

@@ -9,6 +9,8 @@ pub(crate) struct Place {
     pub column: u32,
     /// Last line of the value.
     pub end_line: u32,
+    /// Which of the files that are read together.
+    pub file: u16,
 }
 
 /// Why a text is no tree.
@@ -37,12 +39,13 @@ impl Fault {
 }
 
 /// A fault that the YAML parser found.
-pub(crate) fn syntax(error: &ScanError) -> Fault {
+pub(crate) fn syntax(error: &ScanError, file: u16) -> Fault {
     let mark = error.marker();
     let at = Place {
         line: number(mark.line()),
         column: number(mark.col()) + 1,
         end_line: number(mark.line()),
+        file,
     };
     if matches!(error.kind(), ErrorKind::UnknownAnchor) {
         let cure = "define it above with `&name`, or put the text into quotes";
@@ -58,11 +61,12 @@ pub(crate) fn syntax(error: &ScanError) -> Fault {
 }
 
 /// The place of what the parser has read.
-pub(crate) fn place(span: &Span) -> Place {
+pub(crate) fn place(span: &Span, file: u16) -> Place {
     Place {
         line: number(span.start.line()),
         column: number(span.start.col()) + 1,
         end_line: number(span.end.line()),
+        file,
     }
 }
 

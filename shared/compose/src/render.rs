@@ -48,7 +48,7 @@ impl Entries {
         let empty = match &value {
             Yaml::List(items) => items.is_empty(),
             Yaml::Map(entries) => entries.is_empty(),
-            Yaml::Text(_) | Yaml::Raw(_) => false,
+            Yaml::Text(_) | Yaml::Quoted(_) | Yaml::Raw(_) => false,
         };
         if !empty {
             self.add(key, value);

@@ -15,12 +15,23 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Node {
     pub kind: Kind,
     pub at: Place,
+    /// What it does to a value of the same name in a file before.
+    pub mark: Mark,
     /// How many values this is, itself included.
     nodes: usize,
     /// How much text this holds.
     bytes: usize,
     /// How many levels are below it.
     height: usize,
+}
+
+/// How a value meets that of a file before (`!reset`, `!override`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Mark {
+    #[default]
+    Merge,
+    Reset,
+    Replace,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +54,7 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    fn leaf(kind: Kind, at: Place) -> Self {
+    pub(crate) fn leaf(kind: Kind, at: Place) -> Self {
         let bytes = match &kind {
             Kind::Scalar { text, .. } => text.len(),
             Kind::Null | Kind::List(_) | Kind::Map(_) => 0,
@@ -51,6 +62,7 @@ impl Node {
         Self {
             kind,
             at,
+            mark: Mark::Merge,
             nodes: 1,
             bytes,
             height: 0,
@@ -75,13 +87,14 @@ impl Node {
 }
 
 /// Reads a text. Faults after which the tree is still whole (a key twice, an unknown tag) are collected.
-pub(crate) fn read(text: &str) -> (Option<Node>, Vec<Fault>) {
+pub(crate) fn read(text: &str, file: u16) -> (Option<Node>, Vec<Fault>) {
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         anchors: BTreeMap::new(),
         nodes: 0,
         bytes: 0,
         faults: Vec::new(),
+        file,
     };
     match reader.document() {
         Ok(node) => (node, reader.faults),
@@ -98,6 +111,7 @@ struct Reader<'t> {
     nodes: usize,
     bytes: usize,
     faults: Vec<Fault>,
+    file: u16,
 }
 
 impl<'t> Reader<'t> {
@@ -107,7 +121,7 @@ impl<'t> Reader<'t> {
                 None => return Ok((Event::StreamEnd, Span::default())),
                 Some(Ok((Event::Comment(..), _))) => {}
                 Some(Ok(event)) => return Ok(event),
-                Some(Err(error)) => return Err(syntax(&error)),
+                Some(Err(error)) => return Err(syntax(&error, self.file)),
             }
         }
     }
@@ -122,7 +136,12 @@ impl<'t> Reader<'t> {
                 Event::DocumentStart(..) if root.is_some() => {
                     let cure = "keep one document; deploy each further one as its own application";
                     let message = "the file holds more than one YAML document";
-                    return Err(Fault::new("compose.documents", place(&span), message, cure));
+                    return Err(Fault::new(
+                        "compose.documents",
+                        place(&span, self.file),
+                        message,
+                        cure,
+                    ));
                 }
                 Event::DocumentStart(..) => {}
                 event => root = Some(self.node(event, span, 0)?),
@@ -144,24 +163,27 @@ impl<'t> Reader<'t> {
     }
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Fault> {
-        let at = place(&span);
+        let at = place(&span, self.file);
         check_depth(depth, at)?;
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, text.len(), at)?;
-                let node = Node::leaf(self.scalar(&text, style, tag.as_deref(), at), at);
+                let mut node = Node::leaf(self.scalar(&text, style, tag.as_deref(), at), at);
+                node.mark = mark(tag.as_deref());
                 self.anchored(anchor, node)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.count(1, 0, at)?;
-                let reset = self.collection_tag(tag.as_deref(), at);
-                let node = unless_reset(reset, self.list(at, depth)?);
+                self.collection_tag(tag.as_deref(), at);
+                let mut node = self.list(at, depth)?;
+                node.mark = mark(tag.as_deref());
                 self.anchored(anchor, node)
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.count(1, 0, at)?;
-                let reset = self.collection_tag(tag.as_deref(), at);
-                let node = unless_reset(reset, self.map(at, depth)?);
+                self.collection_tag(tag.as_deref(), at);
+                let mut node = self.map(at, depth)?;
+                node.mark = mark(tag.as_deref());
                 self.anchored(anchor, node)
             }
             Event::Alias(anchor) => self.alias(anchor, at, depth),
@@ -218,7 +240,7 @@ impl<'t> Reader<'t> {
                 break;
             }
             let plain = matches!(event, Event::Scalar(_, ScalarStyle::Plain, _, _));
-            let key_at = place(&span);
+            let key_at = place(&span, self.file);
             let key_node = self.node(event, span, depth + 1)?;
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
@@ -304,8 +326,7 @@ impl<'t> Reader<'t> {
             match (tag.core_suffix(), tag.suffix()) {
                 (Some("str"), _) => plain = false,
                 (Some("int" | "float" | "bool" | "null"), _) => plain = true,
-                (None, "reset") => return Kind::Null,
-                (None, "override") => {}
+                (None, "reset" | "override") => {}
                 _ => self.bad_tag(tag, at),
             }
         }
@@ -318,16 +339,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// True if the tag says that the value is taken away (`!reset`).
-    fn collection_tag(&mut self, tag: Option<&Tag>, at: Place) -> bool {
-        let Some(tag) = tag else { return false };
+    fn collection_tag(&mut self, tag: Option<&Tag>, at: Place) {
+        let Some(tag) = tag else { return };
         match (tag.core_suffix(), tag.suffix()) {
-            (Some("map" | "seq"), _) | (None, "override") => false,
-            (None, "reset") => true,
-            _ => {
-                self.bad_tag(tag, at);
-                false
-            }
+            (Some("map" | "seq"), _) | (None, "override" | "reset") => {}
+            _ => self.bad_tag(tag, at),
         }
     }
 
@@ -347,10 +363,10 @@ fn check_depth(depth: usize, at: Place) -> Result<(), Fault> {
     Ok(())
 }
 
-fn unless_reset(reset: bool, node: Node) -> Node {
-    if reset {
-        Node::leaf(Kind::Null, node.at)
-    } else {
-        node
+fn mark(tag: Option<&Tag>) -> Mark {
+    match tag.map(|tag| (tag.core_suffix(), tag.suffix())) {
+        Some((None, "reset")) => Mark::Reset,
+        Some((None, "override")) => Mark::Replace,
+        _ => Mark::Merge,
     }
 }

@@ -18,6 +18,7 @@ use std::{
 pub(crate) const DOTENV_NAME: &str = ".env";
 
 /// What `${NAME}` may name: the caller's variables win over `.env`.
+#[derive(Clone)]
 pub(crate) struct Variables<'a> {
     given: &'a BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
@@ -41,6 +42,19 @@ impl<'a> Variables<'a> {
             dotenv,
             project: project.map(str::to_owned),
         }
+    }
+
+    /// Adds those of a further environment file that are not set yet.
+    pub(crate) fn add(&mut self, cx: &Cx, file: &str, text: &str) {
+        let values = env_file(cx, file, "", text, &|name| self.get(name).map(str::to_owned));
+        for (name, value) in values {
+            self.dotenv.entry(name).or_insert(value);
+        }
+    }
+
+    /// One of `.env`.
+    pub(crate) fn dotenv(&self, name: &str) -> Option<&String> {
+        self.dotenv.get(name)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -97,12 +111,18 @@ impl Fill<'_, '_> {
                     self.path.truncate(here);
                 }
             }
-            Kind::Scalar { text, plain } => self.scalar(at, text, *plain),
+            Kind::Scalar { text, plain } => {
+                if text.contains('$') {
+                    self.scalar(at, text, *plain);
+                    // What a variable brings in is a text, also if it looks like a number.
+                    *plain = false;
+                }
+            }
         }
     }
 
     fn scalar(&mut self, at: Place, text: &mut String, plain: bool) {
-        if !text.contains('$') || self.bytes > MAX_EXPANDED_BYTES {
+        if self.bytes > MAX_EXPANDED_BYTES {
             return;
         }
         let lookup = |name: &str| self.variables.get(name).map(Cow::Borrowed);

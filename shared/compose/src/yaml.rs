@@ -5,6 +5,8 @@
 pub(crate) enum Yaml {
     /// A text; quoted where needed, dollar signs doubled, so that nothing is taken for a variable.
     Text(String),
+    /// The same with dollar signs as they are.
+    Quoted(String),
     /// A number, truth value or reference to a variable, written as it is.
     Raw(String),
     List(Vec<Yaml>),
@@ -72,7 +74,7 @@ impl Yaml {
         let nested = match self {
             Self::Map(entries) => !entries.is_empty(),
             Self::List(items) => !items.is_empty(),
-            Self::Text(_) | Self::Raw(_) => false,
+            Self::Text(_) | Self::Quoted(_) | Self::Raw(_) => false,
         };
         if nested {
             out.push('\n');
@@ -88,6 +90,7 @@ impl Yaml {
     fn flow(&self, out: &mut String) {
         match self {
             Self::Text(text) => out.push_str(&quoted(&text.replace('$', "$$"))),
+            Self::Quoted(text) => out.push_str(&quoted(text)),
             Self::Raw(text) => out.push_str(text),
             Self::List(_) => out.push_str("[]"),
             Self::Map(_) => out.push_str("{}"),

@@ -139,6 +139,8 @@ mod tests {
                 environment: &Default::default(),
                 dotenv: None,
                 files: &Default::default(),
+                overrides: &[],
+                profiles: &[],
                 project_directory: None,
             };
             let read = crate::parse(&input);

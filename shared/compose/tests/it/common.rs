@@ -12,6 +12,8 @@ pub struct Case {
     pub dotenv: Option<String>,
     pub files: BTreeMap<String, String>,
     pub project_directory: Option<String>,
+    pub overrides: Vec<String>,
+    pub profiles: Vec<String>,
 }
 
 impl Case {
@@ -37,6 +39,8 @@ impl Case {
             environment: &self.environment,
             dotenv: self.dotenv.as_deref(),
             files: &self.files,
+            overrides: &self.overrides,
+            profiles: &self.profiles,
             project_directory: self.project_directory.as_deref(),
         })
     }

@@ -140,13 +140,16 @@ fn whole_files() {
             write `services:` and the services below it
         ");
     assert_snapshot!(case.check("web:\n  image: nginx\n"), @r"
-        E 1:1 [compose.v1] web: Compose files of version 1 come with a later release
+        services:
+          web:
+            image: nginx
+        W 1:1 [compose.v1] : the file is of version 1: its services are read as if they stood below `services:`
             write `services:` as the first line, and indent the services below it
-        ");
+    ");
     assert_snapshot!(case.check("version: '1'\nservices: {}\n"), @r"
-        E 1:10 [compose.v1] version: Compose files of version 1 come with a later release
-            write `services:` as the first line, and indent the services below it
-        ");
+        E 2:1 [compose.no_services] services: the file has no services
+            write at least one service below `services:`
+    ");
     assert_snapshot!(case.check("version: '4.0'\nservices: {web: {image: a}}\n"), @r"
         E 1:10 [compose.version] version: there is no version `4.0`
             remove the line: it is not needed

@@ -1,6 +1,6 @@
 //! Variables and `.env` files.
 
-use berth_compose::{Input, dotenv, interpolate::interpolate, referenced_files, referenced_files_of};
+use berth_compose::{Input, dotenv, interpolate::interpolate, referenced_files_of};
 use proptest::prelude::*;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -117,7 +117,6 @@ fn dotenv_files() {
 #[test]
 fn files_to_send_along() {
     let text = "services:\n  a: {env_file: [./x/../a.env, {path: b.env, required: false}, ../c.env]}\n  b: {env_file: '${F:-d}.env'}\n";
-    assert_eq!(referenced_files(text), ["${F:-d}.env", "a.env", "b.env"]);
     let (environment, files) = (
         BTreeMap::from([("F".to_owned(), "f".to_owned())]),
         BTreeMap::new(),
@@ -129,10 +128,12 @@ fn files_to_send_along() {
         environment: &environment,
         dotenv: None,
         files: &files,
+        overrides: &[],
+        profiles: &[],
         project_directory: None,
     };
     assert_eq!(referenced_files_of(&input), ["a.env", "b.env", "f.env"]);
-    assert!(referenced_files("{").is_empty());
+    assert!(referenced_files_of(&Input { text: "{", ..input }).is_empty());
 }
 
 proptest! {

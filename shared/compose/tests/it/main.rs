@@ -1,11 +1,13 @@
 //! Compose files as users write them: what they mean, and what is said of their faults.
 
 mod common;
+mod examples;
 mod faults;
 mod faults_values;
 mod interpolation;
 mod labels;
 mod limits;
+mod models;
 mod policy;
 mod reading;
 mod reading_containers;

@@ -10,7 +10,7 @@ fn warnings(lines: &str) -> String {
 
 #[test]
 fn keys_without_effect() {
-    assert_snapshot!(warnings("container_name: a\ndns: [1.1.1.1]\nlinks: [db]\nbuild: .\nextends: {service: x}\nprofiles: [a]"), @r"
+    assert_snapshot!(warnings("container_name: a\ndns: [1.1.1.1]\nlinks: [db]\nbuild: ."), @r"
         W 4:5 [compose.unsupported_key] services.web.container_name: `container_name` has no effect
             Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name
         W 5:5 [compose.unsupported_key] services.web.dns: `dns` has no effect
@@ -120,10 +120,10 @@ fn top_level() {
         W 3:1 [compose.unsupported_key] secrets: `secrets` has no effect
             use environment variables, which are kept in the vault
         W 4:1 [compose.unknown_key] includs: `includs` is no key that Compose has here; it has no effect
-            did you mean `include`?
+            remove it, or begin its name with `x-` if it is a note of your own
         W 5:15 [compose.unknown_key] volumes.d.drvier: `drvier` is no key that Compose has here; it has no effect
             did you mean `driver`?
-        ");
+    ");
 }
 
 #[test]
