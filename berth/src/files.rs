@@ -16,8 +16,10 @@ use std::{
 const STDIN: &str = "-";
 /// The largest `.env` or env file that is sent.
 const MAX_ENV_BYTES: usize = 1024 * 1024;
-/// The most env files that are sent.
-const MAX_ENV_FILES: usize = 100;
+/// The most files that are sent along.
+const MAX_FILES: usize = 100;
+/// The most rounds in which files name further files.
+const MAX_ROUNDS: usize = 20;
 /// Name of an application whose folder has none that can be used.
 const NAMELESS: &str = "app";
 /// Characters of the folder's name that are taken.
@@ -34,8 +36,12 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// Text of `.env`.
     pub dotenv: Option<String>,
-    /// Texts of the env files that the file names.
+    /// Texts of the files that it names, and of those laid over it.
     pub files: BTreeMap<String, String>,
+    /// Which of them are laid over it, in this order.
+    pub overrides: Vec<String>,
+    /// Chosen profiles.
+    pub profiles: Vec<String>,
     folder: PathBuf,
 }
 
@@ -45,11 +51,24 @@ pub fn shell(name: &str) -> Option<String> {
 }
 
 impl Project {
-    /// Reads a file, `.env` beside it, the env files that it names and the variables that it needs.
+    /// Reads a file, `.env` beside it, the files that it names and the variables that it needs.
+    ///
+    /// # Errors
+    /// As of [`Project::read_over`].
+    pub fn read(file: &Path, variables: &Variables, shell: &dyn Fn(&str) -> Option<String>) -> Outcome<Self> {
+        Self::read_over(file, &[], variables, shell)
+    }
+
+    /// Reads a file and those that are laid over it.
     ///
     /// # Errors
     /// A file cannot be read or is too large; a variable given without a value is not set in the shell.
-    pub fn read(file: &Path, variables: &Variables, shell: &dyn Fn(&str) -> Option<String>) -> Outcome<Self> {
+    pub fn read_over(
+        file: &Path,
+        over: &[PathBuf],
+        variables: &Variables,
+        shell: &dyn Fn(&str) -> Option<String>,
+    ) -> Outcome<Self> {
         let stdin = file == Path::new(STDIN);
         let (file_name, folder) = if stdin {
             ("compose.yml".to_owned(), PathBuf::from("."))
@@ -73,13 +92,30 @@ impl Project {
             environment: given(&variables.env, shell)?,
             dotenv,
             files: BTreeMap::new(),
+            overrides: Vec::new(),
+            profiles: variables.profiles.clone(),
             folder,
         };
-        // Env files may be named with variables, so those of the file come first.
-        project.add_variables(shell);
-        project.files = project.env_files()?;
-        project.add_variables(shell);
+        for file in over.iter().chain(&variables.file_over) {
+            project.lay(file)?;
+        }
+        project.gather(shell)?;
         Ok(project)
+    }
+
+    /// Lays a further file over the first.
+    fn lay(&mut self, file: &Path) -> Outcome {
+        stays_inside(&self.folder, file)?;
+        let real = |path: &Path| path.canonicalize().map_err(|error| unreadable(path, &error));
+        let (full, folder) = (real(file)?, real(&self.folder)?);
+        let path = full
+            .strip_prefix(&folder)
+            .unwrap_or(&full)
+            .to_string_lossy()
+            .into_owned();
+        self.files.insert(path.clone(), read_file(file, MAX_FILE_BYTES)?);
+        self.overrides.push(path);
+        Ok(())
     }
 
     /// What the file is read with.
@@ -91,8 +127,8 @@ impl Project {
             environment: &self.environment,
             dotenv: self.dotenv.as_deref(),
             files: &self.files,
-            overrides: &[],
-            profiles: &[],
+            overrides: &self.overrides,
+            profiles: &self.profiles,
             project_directory: None,
         }
     }
@@ -141,26 +177,64 @@ impl Project {
         }
     }
 
-    fn env_files(&self) -> Outcome<BTreeMap<String, String>> {
-        let mut found = BTreeMap::new();
-        for path in berth_compose::referenced_files_of(&self.input(None)) {
+    /// Reads the files that the project names; those may name further ones.
+    fn gather(&mut self, shell: &dyn Fn(&str) -> Option<String>) -> Outcome {
+        for _ in 0..MAX_ROUNDS {
+            // Files may be named with variables, so those of the files come first.
+            self.add_variables(shell);
+            let wanted = berth_compose::referenced_files_of(&self.input(None));
+            let mut found = false;
             // What lies outside of the project is never read: the platform names the fault with its place.
-            if !is_inside(Path::new(&path)) {
-                continue;
-            }
-            if found.len() >= MAX_ENV_FILES {
-                return Err(Failure::usage(format!(
-                    "the file names more than {MAX_ENV_FILES} env files"
-                )));
-            }
-            let full = self.folder.join(&path);
-            // A missing one may be optional (`required: false`): the platform decides.
-            if full.is_file() {
+            for path in wanted.into_iter().filter(|path| is_inside(Path::new(path))) {
+                let full = self.folder.join(&path);
+                // A missing one may be optional (`required: false`): the platform decides.
+                if self.files.contains_key(&path) || !full.is_file() {
+                    continue;
+                }
+                if self.files.len() >= MAX_FILES {
+                    return Err(Failure::usage(format!(
+                        "the file names more than {MAX_FILES} files"
+                    )));
+                }
                 stays_inside(&self.folder, &full)?;
-                found.insert(path, read_file(&full, MAX_ENV_BYTES)?);
+                self.files.insert(path, read_file(&full, MAX_ENV_BYTES)?);
+                found = true;
+            }
+            if !found {
+                return Ok(());
             }
         }
-        Ok(found)
+        Err(Failure::usage(format!(
+            "files name each other over more than {MAX_ROUNDS} steps"
+        )))
+    }
+
+    /// The project's folder, as an absolute path.
+    ///
+    /// # Errors
+    /// It is not there any more.
+    pub fn full_folder(&self) -> Outcome<String> {
+        let folder = self
+            .folder
+            .canonicalize()
+            .map_err(|error| unreadable(&self.folder, &error))?;
+        Ok(folder.to_string_lossy().into_owned())
+    }
+
+    /// The name that Compose gives to the project of this folder.
+    pub fn compose_name(&self) -> String {
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase());
+        let kept = |c: &char| c.is_ascii_alphanumeric() || "_-".contains(*c);
+        let name: String = name.unwrap_or_default().chars().filter(kept).collect();
+        let name = name.trim_start_matches(['_', '-']);
+        if name.is_empty() {
+            NAMELESS.to_owned()
+        } else {
+            name.to_owned()
+        }
     }
 }
 
@@ -281,80 +355,4 @@ fn identifier(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_found_in_every_form() {
-        let text = "image: web:${TAG:-1}\ncommand: echo $WHO $$NOT ${A}${B?x} $1\nenvironment:\n  - PASSED\n  OTHER:\n  K: v\n";
-        let names: Vec<_> = named(text).into_iter().collect();
-        assert_eq!(names, ["A", "B", "OTHER", "PASSED", "TAG", "WHO", "environment"]);
-    }
-
-    #[test]
-    fn a_project_takes_what_it_names_and_no_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        put(
-            "shop.yml",
-            "services:\n  web:\n    image: web:$TAG\n    env_file: [one.env, ../out.env, absent.env]\n",
-        );
-        put(".env", "X=1\n");
-        put("one.env", "Y=${HOST_NAME}\n");
-        put("two.env", "Z=1\n");
-        let shell = |name: &str| match name {
-            "TAG" | "HOST_NAME" | "SECRET" | "GIVEN" => Some(format!("shell-{name}")),
-            _ => None,
-        };
-        let variables = Variables {
-            env: vec!["GIVEN".into(), "A=b=c".into()],
-            env_file: None,
-        };
-        let project = Project::read(&folder.path().join("shop.yml"), &variables, &shell).unwrap();
-        let names: Vec<_> = project.environment.keys().map(String::as_str).collect();
-        assert_eq!(names, ["A", "GIVEN", "HOST_NAME", "TAG"]);
-        assert_eq!(project.files.keys().collect::<Vec<_>>(), ["one.env"]);
-        assert_eq!(project.dotenv.as_deref(), Some("X=1\n"));
-        assert!(!project.names_itself());
-    }
-
-    #[test]
-    fn links_out_of_the_project_are_not_followed() {
-        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let secret = outside.path().join("secret");
-        std::fs::write(&secret, "KEY=1\n").unwrap();
-        let file = folder.path().join("shop.yml");
-        let text = "services:\n  web:\n    image: web\n    env_file: [in.env, sub/out.env]\n";
-        std::fs::write(&file, text).unwrap();
-        std::fs::write(folder.path().join("real.env"), "A=1\n").unwrap();
-        std::os::unix::fs::symlink("real.env", folder.path().join("in.env")).unwrap();
-        let read = || Project::read(&file, &Variables::default(), &|_| None);
-        assert_eq!(read().unwrap().files["in.env"], "A=1\n");
-        std::os::unix::fs::symlink(outside.path(), folder.path().join("sub")).unwrap();
-        std::fs::rename(&secret, outside.path().join("out.env")).unwrap();
-        let refused = read().unwrap_err();
-        assert!(refused.message.contains("out of the project folder"), "{refused}");
-        std::fs::remove_file(folder.path().join("sub")).unwrap();
-        std::os::unix::fs::symlink(outside.path().join("out.env"), folder.path().join(".env")).unwrap();
-        assert!(read().is_err());
-    }
-
-    #[test]
-    fn large_files_and_unset_variables_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("big.yml");
-        std::fs::write(&path, " ".repeat(MAX_FILE_BYTES + 1)).unwrap();
-        let read = |variables: &Variables| Project::read(&path, variables, &|_| None).unwrap_err().message;
-        assert!(
-            read(&Variables::default()).contains("more than"),
-            "{}",
-            read(&Variables::default())
-        );
-        assert!(
-            given(&["UNSET".into()], &|_| None)
-                .unwrap_err()
-                .message
-                .contains("not set")
-        );
-    }
-}
+mod tests;

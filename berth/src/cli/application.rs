@@ -20,6 +20,12 @@ pub struct Variables {
     /// File of variables instead of the `.env` beside the Compose file
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// Compose file that is laid over the first. May be given several times
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub file_over: Vec<PathBuf>,
+    /// Take in services of this profile; `*` for all. May be given several times
+    #[arg(long = "profile", value_name = "NAME")]
+    pub profiles: Vec<String>,
 }
 
 /// Whether and how long to wait until an application runs.

@@ -21,7 +21,8 @@ pub use release::{
     AbortRelease, ConfirmRelease, Method, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh,
 };
 pub use server::{
-    AgentCommand, AgentJoin, AgentPlace, AgentRun, AgentTelemetry, ConfigCommand, ServerArgs, SettingArgs,
+    AgentCommand, AgentJoin, AgentPlace, AgentRun, AgentTelemetry, ConfigArgs, ConfigCommand, ServerArgs,
+    SettingArgs,
 };
 pub use token::{CreateToken, TokenCommand};
 
@@ -159,9 +160,8 @@ pub enum Command {
     Status(Status),
     /// Check a Compose file without deploying it
     Check(Check),
-    /// Configuration of `berth server`
-    #[command(subcommand)]
-    Config(ConfigCommand),
+    /// Print a Compose file as it is understood, every short form written out
+    Config(ConfigArgs),
     /// Store address and token of a platform
     Login(Login),
     /// Versions of this program and of the platform

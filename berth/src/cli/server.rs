@@ -77,6 +77,28 @@ pub struct SettingArgs {
     pub stop_timeout: Option<String>,
 }
 
+/// `berth config`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "EXAMPLES
+  berth config shop.yml
+  berth config shop.yml -f shop.test.yml --profile debug -o json
+  berth config show --data ./data                settings of `berth server`"
+)]
+pub struct ConfigArgs {
+    /// What else to print
+    #[command(subcommand)]
+    pub command: Option<ConfigCommand>,
+    /// Compose file, or `-` for standard input; further ones are laid over it
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What it is read with
+    #[command(flatten)]
+    pub variables: super::application::Variables,
+}
+
 /// `berth config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {

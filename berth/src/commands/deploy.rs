@@ -89,6 +89,8 @@ fn source(project: Project) -> ComposeSource {
         environment: project.environment,
         dotenv: project.dotenv,
         files: project.files,
+        overrides: project.overrides,
+        profiles: project.profiles,
     }
 }
 

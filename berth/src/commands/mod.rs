@@ -3,6 +3,7 @@
 mod agent;
 mod application;
 mod cluster;
+mod config;
 mod deploy;
 mod events;
 mod inspect;
@@ -38,7 +39,10 @@ pub async fn run(cli: Cli) -> Outcome {
     let session = || Session::open(&cli.global);
     match cli.command {
         Command::Server(args) => server::run(&args.settings).await,
-        Command::Config(ConfigCommand::Show(args)) => local::show_config(&args, printer),
+        Command::Config(args) => match &args.command {
+            Some(ConfigCommand::Show(args)) => local::show_config(args, printer),
+            None => config::run(&args, printer),
+        },
         Command::Agent(command) => agent::run(command, printer).await,
         Command::Cluster(command) => cluster::run(&session()?, command).await,
         Command::Token(command) => token::run(&session()?, command).await,

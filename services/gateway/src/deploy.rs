@@ -74,8 +74,8 @@ pub(crate) fn parse(
         environment: &compose.environment,
         dotenv: compose.dotenv.as_deref(),
         files: &compose.files,
-        overrides: &[],
-        profiles: &[],
+        overrides: &compose.overrides,
+        profiles: &compose.profiles,
         project_directory: None,
     })
 }

@@ -51,9 +51,16 @@ pub struct ComposeSource {
     /// Text of `.env`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dotenv: Option<String>,
-    /// Texts of the env files that the file names, by their path in it.
+    /// Texts of the files that it names (`env_file`, `extends`, `include`, `secrets` …), by their path below
+    /// the project folder.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Files that are laid over this one, in this order, by their path in `files`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<String>,
+    /// Chosen profiles; empty: those of the variable `COMPOSE_PROFILES`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
 }
 
 /// An image with what `berth run` can say about it.

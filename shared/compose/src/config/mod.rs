@@ -3,6 +3,7 @@
 mod consistency;
 mod finish;
 mod prune;
+mod scalar;
 mod shape;
 mod table;
 
@@ -78,7 +79,7 @@ fn model(cx: &Cx, input: &Input<'_>, variables: &mut Variables<'_>, name: &str) 
     model::paths::rebase(&mut root, input.project_directory.unwrap_or_default());
     let extensions = root.entries().iter().filter(|entry| entry.key.starts_with("x-"));
     let extensions: Map<String, Value> = extensions
-        .map(|entry| (entry.key.clone(), shape::any(&entry.value)))
+        .map(|entry| (entry.key.clone(), scalar::any(&entry.value)))
         .collect();
     let read = shape::read(&root, Shape::Keys(&table::TOP), "");
     let mut model = match read {

@@ -61,11 +61,9 @@ fn key(name: &str, node: &mut Node) -> Result<(), String> {
             })?;
         }
         "label_file" | "dns" => single(node),
-        "gpus" => {
-            if node.scalar().is_some() {
-                let all = map(vec![entry("count", text("all", node.at))], node.at);
-                *node = list(vec![all], node.at);
-            }
+        "gpus" if node.scalar().is_some() => {
+            let all = map(vec![entry("count", text("all", node.at))], node.at);
+            *node = list(vec![all], node.at);
         }
         "networks" | "models" => names(node),
         "volumes" => each(node, |item| {

@@ -1,6 +1,6 @@
 //! Several files as one: `-f` over `-f`, `extends`, `include`, profiles, and files of version 1.
 // A helper of tests fails like a test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use crate::common::{Case, list};
 use berth_compose::{Input, config};

@@ -19,11 +19,7 @@ fn keys_without_effect() {
             services of one network reach each other by name; use network aliases for other names
         W 7:5 [compose.build] services.web.build: `build` has no effect: the image is pulled
             build and push the image first, and name it under `image`
-        W 8:5 [compose.unsupported_key] services.web.extends: `extends` has no effect
-            copy the keys of the other service, or use an anchor and `<<`
-        W 9:5 [compose.unsupported_key] services.web.profiles: `profiles` has no effect
-            all services are deployed; keep a file for each profile
-        ");
+    ");
     assert_snapshot!(warnings("commmand: a\nenviroment: {A: 1}\nmem-limit: 5m\nreplicas: 3\nx-berth-publik: true\nx-mine: true"), @r"
         W 4:5 [compose.unknown_key] services.web.commmand: `commmand` is no key that Compose has here; it has no effect
             did you mean `command`?
