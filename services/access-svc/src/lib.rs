@@ -17,6 +17,9 @@ use berth_bus::BusOptions;
 use berth_service_kit::{ServiceContext, ServiceError, answer_health, serve_decisions, start_projection};
 use std::sync::Arc;
 
+/// The rights name as many readers as the bus takes.
+const _: () = assert!(berth_bus::LOG_READERS == berth_access_core::LOG_READERS);
+
 /// What access-svc needs besides its context.
 pub struct AccessOptions {
     /// The key that wraps the vault's data keys.

@@ -13,7 +13,7 @@ pub mod subject;
 pub use command::{CommandSink, Delivered, Handled, SubmitError};
 pub use connect::{Bus, BusOptions};
 pub use error::BusError;
-pub use log::Tail;
+pub use log::{LOG_READERS, Tail};
 pub use question::{AskError, QuestionSink};
 
 /// The client, for the few parts that need more than this crate offers.

@@ -113,6 +113,8 @@ async fn service_keeps_to_its_own(scene: &Scene, service: &str) -> Result<()> {
             ("", "$JS.API.CONSUMER.CREATE.DOC.mine".into()),
             ("", "$JS.API.CONSUMER.DURABLE.CREATE.CMD.mine".into()),
             ("", "$JS.API.CONSUMER.DELETE.CMD.scheduler".into()),
+            ("", "$JS.API.CONSUMER.CREATE.EVT".into()),
+            ("", "$JS.API.CONSUMER.CREATE.EVT.mine".into()),
             ("", "$SYS.REQ.CLAIMS.UPDATE".into()),
             ("", "_INBOX.log.x".into()),
         ],
@@ -141,6 +143,9 @@ async fn service_keeps_to_its_own(scene: &Scene, service: &str) -> Result<()> {
         say.push(format!("$JS.ACK.CMD.{other}.1.1.1.1.0"));
         hear.push(format!("_INBOX.{other}.>"));
         hear.push(format!("q.{other}.>"));
+        for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
+            say.push(format!("$JS.API.CONSUMER.{verb}.EVT.{other}-0"));
+        }
     }
     // An inbox is its owner's to be spoken to; `log` sends no commands, so nobody answers it but by reply.
     let say: Vec<String> = say

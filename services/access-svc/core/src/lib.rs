@@ -20,7 +20,9 @@ pub use credential::{Credential, credential_of};
 pub use decide::{
     Context, account_stream, bootstrap_claim, credential_stream, decide, secret_stream, token_stream,
 };
-pub use permissions::{Permissions, SERVICES, agent_inbox, agent_permissions, service_permissions};
+pub use permissions::{
+    LOG_READERS, Permissions, SERVICES, agent_inbox, agent_permissions, log_reader, service_permissions,
+};
 pub use rows::{AllocationRow, CredentialRow, SecretRow, TokenRow};
 pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, secret_of, store};
 pub use shares::{Direction, Share, exports, imports};

@@ -18,6 +18,9 @@ pub const SERVICES: &[&str] = &[
 
 /// Services that send commands and wait for the answer on their own inbox.
 const COMMANDERS: &[&str] = &["gateway", "cluster", "scheduler", "access", "monitor"];
+/// Readers of the log that a service can have at the same time, over all its instances: two an instance (its view,
+/// and the gateway's live events).
+pub const LOG_READERS: u8 = 8;
 /// Streams that the ledger makes and keeps.
 const STREAMS: &[&str] = &["EVT", "CMD", "RPT", "DOC", "ADV", "LOGS", "MET"];
 
@@ -46,6 +49,11 @@ impl Permissions {
 /// The prefix of an agent's inbox: its bus user is called like its node.
 pub fn agent_inbox(node: NodeId) -> String {
     format!("_INBOX.{node}")
+}
+
+/// The consumer by which a service reads the log.
+pub fn log_reader(service: &str, number: u8) -> String {
+    format!("{service}-{number}")
 }
 
 /// What an agent may do: hear of its own node and cluster, speak as its own node.
@@ -95,7 +103,7 @@ pub fn service_permissions(service: &str) -> Permissions {
     }
     .may_subscribe([format!("_INBOX.{service}.>"), format!("q.{service}.>")])
     .may_publish(["q.ledger.head.*", "q.ledger.command.*"])
-    .may_publish(follow_log());
+    .may_publish(follow_log(service));
     match service {
         "ledger" => ledger(common),
         "gateway" => gateway(common),
@@ -111,13 +119,13 @@ pub fn service_permissions(service: &str) -> Permissions {
     }
 }
 
-/// Reading the stream of facts by an ordered consumer, which is made, read and dropped.
-fn follow_log() -> Vec<String> {
-    let named = ["CREATE", "INFO", "DELETE", "MSG.NEXT"]
-        .iter()
-        .map(|verb| format!("$JS.API.CONSUMER.{verb}.EVT.*"));
-    // The server names the first; the client those after an outage.
-    named.chain(["$JS.API.CONSUMER.CREATE.EVT".to_owned()]).collect()
+/// Reading the stream of facts by a consumer of its own, which is made, read and dropped. Names of consumers
+/// are one token, so they cannot be granted by a pattern: a service has so many, for all its instances.
+fn follow_log(service: &str) -> impl Iterator<Item = String> {
+    let names = (0..LOG_READERS).map(move |number| log_reader(service, number));
+    names.flat_map(|name| {
+        ["CREATE", "DELETE", "MSG.NEXT"].map(|verb| format!("$JS.API.CONSUMER.{verb}.EVT.{name}"))
+    })
 }
 
 /// Taking messages of a work-queue by a durable consumer.

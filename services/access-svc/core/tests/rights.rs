@@ -3,7 +3,7 @@
 
 use berth_access_core::{
     AccountClaims, AccountLimits, Permissions, SERVICES, UserClaims, account_claims, agent_permissions,
-    exports, imports, service_permissions, user_claims,
+    exports, imports, log_reader, service_permissions, user_claims,
 };
 use berth_ids::{ClusterId, NodeId, Timestamp};
 
@@ -93,6 +93,15 @@ fn only_the_ledger_writes_facts_and_each_service_appends_as_itself() {
             "{service}"
         );
         for other in SERVICES.iter().filter(|other| *other != service) {
+            for verb in ["CREATE", "DELETE", "MSG.NEXT"] {
+                let reader = |of: &str| format!("$JS.API.CONSUMER.{verb}.EVT.{}", log_reader(of, 0));
+                assert!(
+                    !publishes(&permissions, &reader(other)),
+                    "{service} {}",
+                    reader(other)
+                );
+                assert!(publishes(&permissions, &reader(service)), "{}", reader(service));
+            }
             assert!(
                 !publishes(&permissions, &format!("led.append.{other}")),
                 "{service} as {other}"
@@ -169,6 +178,31 @@ fn claims_have_the_shape_of_version_2() {
         claims["nats"]["sub"]["allow"][0],
         format!("evt.*.placement.{NODE}")
     );
+}
+
+/// A server takes a line of 4 KiB from who has not logged in yet, and the token is in it.
+#[test]
+fn every_token_fits_into_the_line_by_which_its_user_logs_in() {
+    const ROOM: usize = 4_096 - 512;
+    let agent = agent_permissions(NODE, CLUSTER);
+    let all = SERVICES
+        .iter()
+        .map(|service| (*service, service_permissions(service)));
+    for (name, permissions) in all.chain([("agent", agent)]) {
+        let token = user_claims(&UserClaims {
+            account: &"A".repeat(56),
+            user: &"U".repeat(56),
+            name,
+            issued_at: Timestamp::from_millis(5_000),
+            permissions: Some(&permissions),
+        })
+        .signed(&[0; 64]);
+        assert!(
+            token.len() < ROOM,
+            "the token of {name} has {} bytes",
+            token.len()
+        );
+    }
 }
 
 #[test]
