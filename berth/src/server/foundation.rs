@@ -12,7 +12,9 @@ use crate::{
 use berth_embedded::{
     Binaries, Durability, EmbeddedNats, EmbeddedPostgres, Error, NatsOptions, PostgresOptions,
 };
+use berth_ledger_svc::Roles;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -21,6 +23,8 @@ use std::{
 
 /// The longest wait for the process that runs NATS and Postgres of the folder.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(90);
+/// The longest wait for schema and roles.
+const SETUP_PATIENCE: Duration = Duration::from_secs(60);
 const ATTACH_POLL: Duration = Duration::from_millis(200);
 
 /// Where the own servers of a folder are, for other processes.
@@ -59,14 +63,7 @@ impl Foundation {
         };
         let (urls, passwords) = roles::ensure(folder, &|role, password| admin.url_of(role, password))?;
         let pool = roles::open(&admin.url, "berth-setup")?;
-        berth_ledger_svc::setup(&pool, &passwords)
-            .await
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Unavailable,
-                    format!("could not set the database up: {}", chain(&error)),
-                )
-            })?;
+        set_up(&pool, &passwords).await?;
         pool.close().await;
         let security = Arc::new(Security::ensure(config, folder, true)?);
         let (nats, nats_url) = match &config.nats_url {
@@ -170,6 +167,26 @@ impl Foundation {
         });
         if let Err(error) = stopped.await {
             tracing::error!(%error, "the own servers were not stopped in order");
+        }
+    }
+}
+
+/// Makes schema and roles. A primary whose synchronous standby is away takes everything and commits nothing.
+async fn set_up(pool: &PgPool, passwords: &Roles) -> Outcome {
+    let failed = |reason: &str| {
+        Failure::new(
+            Exit::Unavailable,
+            format!("could not set the database up: {reason}"),
+        )
+    };
+    match tokio::time::timeout(SETUP_PATIENCE, berth_ledger_svc::setup(pool, passwords)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(failed(&chain(&error))),
+        Err(_) => {
+            let failure = failed(&format!("nothing was committed within {SETUP_PATIENCE:?}"));
+            Err(failure.cure(
+                "see whether its synchronous standby is connected: `select * from pg_stat_replication`",
+            ))
         }
     }
 }

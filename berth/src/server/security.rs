@@ -11,7 +11,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use berth_access_svc::{
-    AccessOptions,
+    AccessOptions, REMOVED_SECRET_GRACE,
     ca::{Ca, LEAF_LIFE, Leaf},
     nats_auth::{Bootstrap, OPERATOR_SEED, SERVICES_SEED, SYSTEM_USER, Signer},
     vault::MasterKey,
@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 /// Messages of the bus: what the log can hold must fit.
 const MAX_PAYLOAD_BYTES: usize = 2 * 1024 * 1024;
 const _: () = assert!(MAX_PAYLOAD_BYTES >= berth_ledger_svc::MIN_MAX_PAYLOAD);
+/// Certificate of the CA of a NATS that has certificates of its own, beside the users' credentials.
+const BUS_CA: &str = "nats-ca.pem";
 /// Seconds for a TLS handshake with NATS.
 const NATS_TLS_SECONDS: u32 = 5;
 /// The longest time between two looks at the certificates: clocks jump.
@@ -107,9 +109,30 @@ impl Security {
     pub fn ca_file(&self) -> PathBuf {
         self.ca_file.clone()
     }
-    /// The CA's certificate.
-    pub fn ca_pem(&self) -> &str {
-        self.ca.pem()
+    /// File of the certificate that the bus is checked by: our own CA's, or that of a NATS which has others.
+    pub fn bus_ca_file(&self) -> PathBuf {
+        let foreign = self.foreign_bus_ca();
+        if foreign.is_file() {
+            foreign
+        } else {
+            self.ca_file()
+        }
+    }
+    fn foreign_bus_ca(&self) -> PathBuf {
+        self.creds.join(BUS_CA)
+    }
+    /// The certificates by which agents check the bus.
+    ///
+    /// # Errors
+    /// The file of the bus's CA cannot be read.
+    pub fn agents_ca_pem(&self) -> Outcome<String> {
+        let foreign = self.foreign_bus_ca();
+        if !foreign.is_file() {
+            return Ok(self.ca.pem().to_owned());
+        }
+        let read = std::fs::read_to_string(&foreign);
+        let foreign = read.map_err(|error| Failure::from_error("read the CA of the bus", &error))?;
+        Ok(format!("{}\n{foreign}", self.ca.pem().trim_end()))
     }
     /// What join tokens pin.
     pub fn ca_sha256(&self) -> &str {
@@ -249,12 +272,13 @@ pub async fn run_access(
         url: nats_url,
         user: SYSTEM_USER.to_owned(),
         credentials: Some(security.creds.join(format!("{SYSTEM_USER}.creds"))),
-        ca: Some(security.ca_file()),
+        ca: Some(security.bus_ca_file()),
     };
     let options = AccessOptions {
         master_key,
         signer,
         system: Some(system),
+        removed_secret_grace: REMOVED_SECRET_GRACE,
     };
     berth_access_svc::run(context, options).await
 }

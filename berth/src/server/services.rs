@@ -27,6 +27,8 @@ const CONNECT_DELAY: Duration = Duration::from_millis(500);
 /// The longest wait for the log before the other services start; they wait for it by themselves too.
 const LOG_PATIENCE: Duration = Duration::from_secs(15);
 const LOG_POLL: Duration = Duration::from_millis(20);
+/// From so many servers of NATS on, streams have as many copies.
+const REPLICATED_SERVERS: usize = 3;
 /// Account that owns what is not said to be another's.
 pub const TENANT: &str = "main";
 
@@ -56,7 +58,7 @@ impl Services {
         {
             let context = services.context(service, config, foundation).await?;
             services.healths.push((service, context.health.clone()));
-            let start = start_of(service, config, foundation);
+            let start = start_of(service, config, foundation)?;
             services.tasks.spawn(supervise(context.clone(), start));
             if service == "ledger" {
                 wait_for_log(&context.health).await;
@@ -108,7 +110,7 @@ pub async fn connect(service: &str, config: &Config, foundation: &Foundation) ->
         url: foundation.nats_url.clone(),
         user: service.to_owned(),
         credentials: Some(credentials),
-        ca: Some(foundation.security.ca_file()),
+        ca: Some(foundation.security.bus_ca_file()),
     };
     let until = Instant::now() + CONNECT_PATIENCE;
     loop {
@@ -132,10 +134,13 @@ async fn wait_for_log(health: &Health) {
     }
 }
 
-fn start_of(service: &'static str, config: &Config, foundation: &Foundation) -> Start {
+fn start_of(service: &'static str, config: &Config, foundation: &Foundation) -> Outcome<Start> {
     let (security, nats_url) = (foundation.security.clone(), foundation.nats_url.clone());
-    match service {
-        "ledger" => Arc::new(|context| berth_ledger_svc::run(context).boxed()),
+    let start: Start = match service {
+        "ledger" => {
+            let replicas = replicas(&nats_url);
+            Arc::new(move |context| berth_ledger_svc::run_replicated(context, replicas).boxed())
+        }
         "access" => Arc::new(move |context| {
             let (security, nats_url) = (security.clone(), nats_url.clone());
             async move { run_access(context, security, nats_url).await }.boxed()
@@ -150,12 +155,33 @@ fn start_of(service: &'static str, config: &Config, foundation: &Foundation) -> 
                 https_listen: Some(config.listen),
                 http_listen: config.http,
                 nats_urls: foundation.nats_public.clone(),
-                ca_pem: security.ca_pem().to_owned(),
+                ca_pem: security.agents_ca_pem()?,
                 ca_sha256: security.ca_sha256().to_owned(),
                 tls: security.https(),
                 tenant: TENANT.to_owned(),
             };
             Arc::new(move |context| berth_gateway::run(context, options.clone()).boxed())
         }
+    };
+    Ok(start)
+}
+
+/// Copies of each stream: of three servers every one has all, so that one may die.
+fn replicas(nats_url: &str) -> usize {
+    match nats_url.split(',').count() {
+        servers if servers >= REPLICATED_SERVERS => REPLICATED_SERVERS,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_servers_have_three_copies() {
+        assert_eq!(replicas("nats://127.0.0.1:4222"), 1);
+        assert_eq!(replicas("tls://a:1,tls://b:1"), 1, "two copies are no quorum");
+        assert_eq!(replicas("tls://a:1,tls://b:1,tls://c:1,tls://d:1"), 3);
     }
 }

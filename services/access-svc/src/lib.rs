@@ -6,6 +6,7 @@
 mod accounts;
 pub mod ca;
 mod commands;
+mod erasure;
 mod files;
 pub mod nats_auth;
 mod questions;
@@ -15,7 +16,8 @@ pub mod vault;
 use berth_access_core::AccessView;
 use berth_bus::BusOptions;
 use berth_service_kit::{ServiceContext, ServiceError, answer_health, serve_decisions, start_projection};
-use std::sync::Arc;
+pub use erasure::REMOVED_SECRET_GRACE;
+use std::{sync::Arc, time::Duration};
 
 /// The rights name as many readers as the bus takes.
 const _: () = assert!(berth_bus::LOG_READERS == berth_access_core::LOG_READERS);
@@ -29,6 +31,8 @@ pub struct AccessOptions {
     /// How to reach the bus as the system account's user, to make nodes' accounts known to the servers.
     /// Absent: the servers are told by whoever runs them (tests).
     pub system: Option<BusOptions>,
+    /// How long secrets outlive their application: [`REMOVED_SECRET_GRACE`].
+    pub removed_secret_grace: Duration,
 }
 
 /// Runs the service until shutdown.
@@ -47,11 +51,12 @@ pub async fn run(context: ServiceContext, options: AccessOptions) -> Result<(), 
         .map_err(|error| failed("follow the log", error.into()))?;
     let signer = Arc::new(options.signer);
     let rules = Arc::new(commands::Rules::new(context.log(), signer.clone()));
-    let desk = Arc::new(questions::Desk::new(context.clone(), view.clone(), vault));
+    let desk = Arc::new(questions::Desk::new(context.clone(), view.clone(), vault.clone()));
     tokio::join!(
         serve_decisions(context.clone(), rules),
         questions::answer(context.clone(), desk),
-        accounts::keep(context.clone(), view, signer, options.system),
+        accounts::keep(context.clone(), view.clone(), signer, options.system),
+        erasure::keep(context.clone(), view, vault, options.removed_secret_grace),
         answer_health(context.clone()),
     );
     Ok(())

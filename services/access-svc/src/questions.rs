@@ -23,6 +23,9 @@ use zeroize::Zeroizing;
 /// The most values asked for at once.
 const MAX_WANTED: usize = 1_000;
 
+/// Code of the rule that a destroyed secret takes no version.
+const DESTROYED: &str = "access.secret_destroyed";
+
 /// What answers are made from.
 pub(crate) struct Desk {
     context: ServiceContext,
@@ -108,12 +111,31 @@ impl Desk {
         }
         // One secret a scope: scopes are made of names, which are compared without case.
         let scope = asked.scope.to_lowercase();
-        let secret_id: SecretId = derived_id(asked.cluster_id.as_uuid(), &format!("secret/{scope}"));
+        match self.store(asked, &scope).await {
+            // The view did not know yet that the last one was destroyed.
+            Err(rejection) if rejection.code == DESTROYED => {
+                self.catch_up().await?;
+                self.store(asked, &scope).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn store(&self, asked: &PutSecret, scope: &str) -> Result<StoredSecret, Rejection> {
+        // A destroyed secret stays so; its scope gets a new one.
+        let destroyed = self
+            .view
+            .read(|view| view.destroyed_before(asked.cluster_id, scope));
+        let name = match destroyed {
+            0 => format!("secret/{scope}"),
+            lives => format!("secret/{scope}#{lives}"),
+        };
+        let secret_id: SecretId = derived_id(asked.cluster_id.as_uuid(), &name);
         let store = Store {
             secret: secret_id,
             cluster: asked.cluster_id,
             tenant: &asked.tenant,
-            scope: &scope,
+            scope,
             values: &asked.values,
             actor: &asked.actor,
         };
@@ -121,14 +143,20 @@ impl Desk {
         let wanted = StoreSecret {
             secret_id,
             cluster_id: asked.cluster_id,
-            scope,
+            scope: scope.to_owned(),
             version,
             keys: asked.values.keys().cloned().collect(),
         };
         // Also for a version that was there: a crash between vault and log is healed here.
         match record(&self.context, &asked.tenant, &asked.actor, &wanted).await {
             Ok(()) => Ok(StoredSecret { secret_id, version }),
-            Err(Fault::Refused(rejection)) => Err(rejection),
+            Err(Fault::Refused(rejection)) => {
+                if rejection.code == DESTROYED {
+                    let gone = self.vault.destroy(secret_id).await;
+                    gone.map_err(|error| of_vault(&error))?;
+                }
+                Err(rejection)
+            }
             Err(Fault::Away(reason)) => Err(unavailable(&reason)),
         }
     }
@@ -165,13 +193,19 @@ impl Desk {
         if let Ok(found) = look() {
             return Ok(found);
         }
+        self.catch_up().await?;
+        look()
+    }
+
+    /// Waits until the view has everything that is committed.
+    async fn catch_up(&self) -> Result<(), Rejection> {
         let head = self.context.log().head().await;
         let head = head.map_err(|error| unavailable(&error.to_string()))?;
         if self.view.position() < head {
             let caught_up = self.view.at_least(head).await;
             caught_up.map_err(|error| unavailable(&error.to_string()))?;
         }
-        look()
+        Ok(())
     }
 
     async fn values(&self, wanted: &BTreeSet<SecretRef>) -> Result<Values, Rejection> {

@@ -209,6 +209,29 @@ impl Vault {
         serde_json::from_slice(&plain).map_err(|_| closed())
     }
 
+    /// Destroys all versions of a secret for ever; says whether there were any.
+    ///
+    /// # Errors
+    /// [`VaultError::Database`].
+    pub async fn destroy(&self, secret: SecretId) -> Result<bool, VaultError> {
+        let gone = sqlx::query("delete from vault.data_key where secret_id = $1")
+            .bind(secret.as_uuid())
+            .execute(&self.db)
+            .await?;
+        Ok(gone.rows_affected() > 0)
+    }
+
+    /// Takes destroyed keys out of the database's files too, where deleted rows stay until they are swept.
+    ///
+    /// # Errors
+    /// [`VaultError::Database`].
+    pub async fn sweep(&self) -> Result<(), VaultError> {
+        for table in ["vacuum vault.data_key", "vacuum vault.version"] {
+            sqlx::query(table).execute(&self.db).await?;
+        }
+        Ok(())
+    }
+
     /// The data key of a secret, made at its first version. Holds the secret until the transaction ends.
     async fn data_key(
         &self,

@@ -15,9 +15,10 @@ use berth_access_svc::{
 };
 use berth_bus::{AskError, Bus, BusOptions};
 use berth_events::{
-    AccessCommand, Authenticate, Category, ClusterCreated, ClusterEvent, CommandBody, CommandOutcome,
-    JoinGrant, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent, PlacementReason, Principal,
-    PutSecret, RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
+    AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
+    ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, NodeEvent, NodeRemoved, Placed,
+    PlacementDecided, PlacementEvent, PlacementReason, Principal, PutSecret, RevealSecrets, Scope,
+    SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};
@@ -65,6 +66,7 @@ impl World {
                 credentials: Some(bootstrap.credentials(SYSTEM_USER)),
                 ca: None,
             }),
+            removed_secret_grace: Duration::from_millis(300),
         };
         tokio::spawn(run(log.context("access").await.unwrap(), options));
         let cluster: ClusterId = new_id();
@@ -374,6 +376,44 @@ async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
         .tell(format!("hb.{}", other.node), &"beat")
         .await
         .unwrap();
+}
+
+/// Rows of the vault, over all its tables.
+async fn in_vault(admin: &sqlx::PgPool) -> i64 {
+    let sql = "select (select count(*) from vault.data_key) + (select count(*) from vault.version)";
+    let found: (i64,) = sqlx::query_as(sql).fetch_one(admin).await.unwrap();
+    found.0
+}
+
+#[tokio::test]
+async fn secrets_are_destroyed_with_their_application_and_a_new_one_begins_anew() {
+    let world = World::start().await;
+    let admin = world.log.admin().await.unwrap();
+    let first = world.put(PLANTED).await;
+    let application_id: ApplicationId = new_id();
+    let stream = StreamName::new(Category::Application, application_id);
+    let created = ApplicationCreated {
+        application_id,
+        cluster_id: world.cluster,
+        name: Name::parse("shop").unwrap(),
+    };
+    let log = &world.log;
+    log.record(stream.clone(), ApplicationEvent::Created(created))
+        .await
+        .unwrap();
+    assert!(in_vault(&admin).await > 0);
+    log.record(stream, ApplicationEvent::Removed(ApplicationRemoved {}))
+        .await
+        .unwrap();
+    eventually("the vault is empty", || async {
+        (in_vault(&admin).await == 0).then_some(())
+    })
+    .await
+    .unwrap();
+    let second = world.put(PLANTED).await;
+    assert_ne!(second.secret_id, first.secret_id, "a destroyed secret stays so");
+    assert_eq!(second.version, 1);
+    assert!(in_vault(&admin).await > 0);
 }
 
 /// Messages that each stream ever took, and when the stream was made.

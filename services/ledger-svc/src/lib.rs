@@ -32,5 +32,5 @@ pub use queue::{BUSY_AFTER, LedgerHandle, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX
 pub use read::{PAGE, VerifyError, VerifyReport, head, read, read_stream, verify};
 pub use run::{Ledger, LedgerView, write_only};
 pub use schema::{Roles, SERVICES, setup};
-pub use service::{run, run_with};
+pub use service::{run, run_replicated, run_with};
 pub use streams::{EVT, LOGS, MIN_MAX_PAYLOAD};

@@ -18,8 +18,17 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// [`ServiceError`] if the bus cannot carry what the log can hold; everything else heals, or is shown in the
 /// health until somebody acts.
 pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
+    run_replicated(context, LedgerOptions::default().replicas).await
+}
+
+/// As [`run`], with so many copies of each stream in a cluster of NATS servers: 1 or 3.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_replicated(context: ServiceContext, replicas: usize) -> Result<(), ServiceError> {
     let options = LedgerOptions {
         instance: context.instance.clone(),
+        replicas,
         ..LedgerOptions::default()
     };
     run_with(context, options).await

@@ -74,6 +74,7 @@ impl Platform {
                 credentials: Some(bootstrap.credentials(SYSTEM_USER)),
                 ca: None,
             }),
+            removed_secret_grace: berth_access_svc::REMOVED_SECRET_GRACE,
         };
         tokio::spawn(berth_access_svc::run(log.context("access").await?, options));
         tokio::spawn(berth_cluster_svc::run(log.context("cluster").await?));

@@ -5,6 +5,7 @@
 mod claims;
 mod credential;
 mod decide;
+mod lifetime;
 mod permissions;
 mod refusal;
 mod rows;
@@ -20,11 +21,12 @@ pub use credential::{Credential, credential_of};
 pub use decide::{
     Context, account_stream, bootstrap_claim, credential_stream, decide, secret_stream, token_stream,
 };
+pub use lifetime::UNCLAIMED_SECRET_LIFE;
 pub use permissions::{
     LOG_READERS, Permissions, SERVICES, agent_inbox, agent_permissions, log_reader, service_permissions,
 };
-pub use rows::{AllocationRow, CredentialRow, SecretRow, TokenRow};
-pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, secret_of, store};
+pub use rows::{AllocationRow, ApplicationRow, CredentialRow, Ownerless, SecretRow, TokenRow};
+pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, destroy, secret_of, store};
 pub use shares::{Direction, Share, exports, imports};
 pub use token::{Token, constant_time_eq, token_of};
 pub use view::AccessView;

@@ -1,7 +1,7 @@
 //! Rows of the view.
 
 use berth_events::TokenGrant;
-use berth_ids::{ClusterId, NodeId, SecretId, Timestamp, TokenId};
+use berth_ids::{ApplicationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -71,4 +71,26 @@ pub struct SecretRow {
     pub version: u64,
     /// Its values were destroyed.
     pub destroyed: bool,
+    /// Since when no application has its scope; absent while one has.
+    pub ownerless: Option<Ownerless>,
+}
+
+/// That a secret has no application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ownerless {
+    /// Since when.
+    pub since: Timestamp,
+    /// Its application was removed; otherwise none has come yet.
+    pub removed: bool,
+}
+
+/// An application whose secrets are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationRow {
+    /// The application.
+    pub application_id: ApplicationId,
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// Its name, without case: what scopes of its secrets begin with.
+    pub name: String,
 }

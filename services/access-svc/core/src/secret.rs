@@ -1,7 +1,7 @@
 //! Metadata of one secret, `secret/<id>`: its versions and the names of its values, never the values.
 
 use crate::refusal::{conflict, invalid};
-use berth_events::{Event, Rejection, SecretEvent, SecretVersionStored};
+use berth_events::{Event, Rejection, SecretDestroyed, SecretEvent, SecretVersionStored};
 use berth_eventsourcing::LoadedStream;
 use berth_ids::{ClusterId, SecretId};
 use std::collections::BTreeSet;
@@ -70,6 +70,14 @@ pub fn store(secret: &Secret, wanted: &StoreSecret) -> Result<Vec<SecretEvent>, 
         version: wanted.version,
         keys: wanted.keys.clone(),
     })])
+}
+
+/// Says that all versions of a secret are destroyed; nothing if it was said, or if there never was one.
+pub fn destroy(secret: &Secret) -> Vec<SecretEvent> {
+    if secret.destroyed || secret.version == 0 {
+        return vec![];
+    }
+    vec![SecretEvent::Destroyed(SecretDestroyed {})]
 }
 
 fn check(wanted: &StoreSecret) -> Result<(), Rejection> {

@@ -2,28 +2,30 @@
 
 use crate::{
     refusal::forbidden,
-    rows::{AllocationRow, CredentialRow, SecretRow, TokenRow},
+    rows::{AllocationRow, ApplicationRow, CredentialRow, Ownerless, SecretRow, TokenRow},
 };
 use berth_events::{
     AllocationEvent, CredentialEvent, Event, NodeEvent, PlacementDecided, PlacementEvent, Principal,
     Recorded, Rejection, Scope, SecretEvent, TokenEvent, TokenGrant, spec::SecretRef,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
-use berth_ids::{AllocationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TOKEN: &str = "token";
 const CREDENTIAL: &str = "credential";
 const ALLOCATION: &str = "allocation";
-const SECRET: &str = "secret";
+pub(crate) const SECRET: &str = "secret";
+pub(crate) const APPLICATION: &str = "application";
 
 /// All tokens, bus users, secrets' metadata and what assignments name of them.
 #[derive(Debug, Clone, Default)]
 pub struct AccessView {
     tokens: Rows<TokenId, TokenRow>,
     credentials: Rows<NodeId, CredentialRow>,
-    allocations: Rows<AllocationId, AllocationRow>,
-    secrets: Rows<SecretId, SecretRow>,
+    pub(crate) allocations: Rows<AllocationId, AllocationRow>,
+    pub(crate) secrets: Rows<SecretId, SecretRow>,
+    pub(crate) applications: Rows<ApplicationId, ApplicationRow>,
     by_hash: BTreeMap<String, TokenId>,
     allocations_of: Index<NodeId, AllocationId>,
 }
@@ -232,6 +234,11 @@ impl AccessView {
     fn on_secret(&mut self, recorded: &Recorded, event: &SecretEvent) -> Vec<RowKey> {
         let id = match event {
             SecretEvent::VersionStored(stored) => {
+                let alone = Ownerless {
+                    since: recorded.recorded_at,
+                    removed: false,
+                };
+                let owned = self.has_owner(stored.cluster_id, &stored.scope);
                 let row = SecretRow {
                     secret_id: stored.secret_id,
                     tenant: recorded.tenant.to_string(),
@@ -239,6 +246,7 @@ impl AccessView {
                     scope: stored.scope.clone(),
                     version: stored.version,
                     destroyed: false,
+                    ownerless: (!owned).then_some(alone),
                 };
                 self.secrets.insert(stored.secret_id, row);
                 stored.secret_id
@@ -301,13 +309,14 @@ impl AccessView {
 
 impl View for AccessView {
     const NAME: &'static str = "access";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {
             Event::Token(event) => self.on_token(recorded, event),
             Event::Credential(event) => self.on_credential(recorded, event),
             Event::Secret(event) => self.on_secret(recorded, event),
+            Event::Application(event) => self.on_application(recorded, event),
             Event::Placement(PlacementEvent::Decided(decided)) => self.on_decided(decided),
             Event::Allocation(AllocationEvent::Removed(removed)) => {
                 self.forget(removed.allocation_id).into_iter().collect()
@@ -317,7 +326,6 @@ impl View for AccessView {
             | Event::Allocation(_)
             | Event::Cluster(_)
             | Event::Name(_)
-            | Event::Application(_)
             | Event::Account(_)
             | Event::Platform(_) => vec![],
         }
@@ -329,6 +337,7 @@ impl View for AccessView {
             CREDENTIAL => self.credentials.text(&key.key),
             ALLOCATION => self.allocations.text(&key.key),
             SECRET => self.secrets.text(&key.key),
+            APPLICATION => self.applications.text(&key.key),
             _ => None,
         }
     }
@@ -348,6 +357,9 @@ impl View for AccessView {
             }
             SECRET => {
                 self.secrets.restore(Self::NAME, &key, json)?;
+            }
+            APPLICATION => {
+                self.applications.restore(Self::NAME, &key, json)?;
             }
             _ => return Err(RowError::of(Self::NAME, &key, None)),
         }
