@@ -3,7 +3,7 @@
 use super::{
     filters,
     rejection::{Filter, Refused},
-    request::Request,
+    request::{MAX_SPREAD_LABELS, PerSite, Request},
     world::{Site, World},
 };
 use crate::{
@@ -20,13 +20,13 @@ use std::collections::BTreeMap;
 /// Thousandths that an image already on the node is worth beside the share of free room.
 const IMAGE_BONUS: i64 = 150;
 /// Parts of a score.
-const PARTS: usize = 7;
+pub(super) const PARTS: usize = 7;
 
 /// Parts compared one after the other; higher is better.
-type Score = [i64; PARTS];
+pub(super) type Score = [i64; PARTS];
 
 /// A node for a slot.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) site: usize,
     pub(super) why: PlacementReason,
@@ -61,22 +61,23 @@ pub(super) fn binding_home<'a>(
 }
 
 /// The best site, or each site with its reason.
-pub(super) fn choose(
-    world: &World<'_>,
-    request: &Request<'_>,
+pub(super) fn choose<'a>(
+    world: &World<'a>,
+    request: &Request<'a>,
     ask: &Ask<'_>,
 ) -> Result<Choice, Vec<(usize, Refused)>> {
+    let sites = request.per_site(world);
     let home = binding_home(world, request, ask.state);
     let mut best: Option<(Score, usize)> = None;
     let mut candidates = 0;
     let mut refused = [0_u32; Filter::ALL.len()];
     for (at, site) in world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at)) {
-        if let Some(filter) = refusing_filter(site, at, request, home, ask.slot) {
+        if let Some(filter) = refusing_filter((site, at), sites, request, home, ask.slot) {
             refused[filter as usize] += 1;
             continue;
         }
         candidates += 1;
-        let score = score(site, at, request, ask);
+        let score = score((site, at), sites, request, ask);
         let better = best.as_ref().is_none_or(|(found, other)| {
             let fewer = site.residents.len() < world.sites[*other].residents.len();
             score > *found || (score == *found && fewer)
@@ -92,7 +93,7 @@ pub(super) fn choose(
                 cause: String::new(),
                 candidates,
                 refused: counted(&refused),
-                score: named(&score, request),
+                score: named(&score, sites, request.strategy),
             },
         }),
         None => Err(reasons(world, request, ask, home)),
@@ -103,9 +104,9 @@ fn asked(ask: &Ask<'_>, at: usize) -> bool {
     ask.only.is_none_or(|only| only == at) && ask.except != Some(at)
 }
 
-fn refusing_filter(
-    site: &Site<'_>,
-    at: usize,
+pub(super) fn refusing_filter(
+    (site, at): (&Site<'_>, usize),
+    sites: &PerSite,
     request: &Request<'_>,
     home: Option<&Home>,
     slot: u32,
@@ -115,7 +116,7 @@ fn refusing_filter(
     {
         return Some(Filter::Volume);
     }
-    if let Some(refused) = &request.fixed[at] {
+    if let Some(refused) = &sites.fixed[at] {
         return Some(refused.filter());
     }
     filters::volume(site, request, home)
@@ -124,17 +125,18 @@ fn refusing_filter(
         .map(|refused| refused.filter())
 }
 
-fn reasons(
-    world: &World<'_>,
-    request: &Request<'_>,
+fn reasons<'a>(
+    world: &World<'a>,
+    request: &Request<'a>,
     ask: &Ask<'_>,
     home: Option<&Home>,
 ) -> Vec<(usize, Refused)> {
+    let per_site = request.per_site(world);
     let sites = world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at));
     sites
         .filter_map(|(at, site)| {
             let elsewhere = home.is_some_and(|home| home.node_id != site.row.node_id);
-            let fixed = request.fixed[at].clone().filter(|_| !elsewhere);
+            let fixed = per_site.fixed[at].clone().filter(|_| !elsewhere);
             let refused = fixed.or_else(|| {
                 filters::volume(site, request, home)
                     .and_then(|()| filters::dynamic(site, request, ask.slot))
@@ -145,11 +147,24 @@ fn reasons(
         .collect()
 }
 
-fn score(site: &Site<'_>, at: usize, request: &Request<'_>, ask: &Ask<'_>) -> Score {
+/// Where a score tells of the levels, the first one first.
+pub(super) const fn level_places(strategy: Strategy) -> [usize; MAX_SPREAD_LABELS] {
+    match strategy {
+        Strategy::Spread => [2, 3, 4],
+        Strategy::Binpack => [3, 4, 5],
+    }
+}
+
+pub(super) fn score(
+    (site, at): (&Site<'_>, usize),
+    sites: &PerSite,
+    request: &Request<'_>,
+    ask: &Ask<'_>,
+) -> Score {
     let failures = -recent_failures(site, ask);
-    let preferred = request.preferred[at] + filters::soft_affinities_held(site, request);
+    let preferred = sites.preferred[at] + filters::soft_affinities_held(site, request);
     let spread = |level: usize| {
-        request
+        sites
             .levels
             .get(level)
             .map_or(0, |level| -i64::from(level.count(at)))
@@ -210,7 +225,7 @@ fn used_share(site: &Site<'_>, request: &Request<'_>) -> i64 {
     i64::midpoint(cpu, memory)
 }
 
-fn counted(refused: &[u32]) -> BTreeMap<String, u32> {
+pub(super) fn counted(refused: &[u32]) -> BTreeMap<String, u32> {
     Filter::ALL
         .iter()
         .zip(refused)
@@ -219,16 +234,16 @@ fn counted(refused: &[u32]) -> BTreeMap<String, u32> {
         .collect()
 }
 
-fn named(score: &Score, request: &Request<'_>) -> BTreeMap<String, i64> {
+pub(super) fn named(score: &Score, sites: &PerSite, strategy: Strategy) -> BTreeMap<String, i64> {
     let label = |level: usize| {
-        request
+        sites
             .levels
             .get(level)
             .map(|level| format!("spread {}", level.label))
     };
     let spread = [label(0), label(1), label(2)];
     let text = |name: &str| vec![Some(name.to_owned())];
-    let names: Vec<Option<String>> = match request.strategy {
+    let names: Vec<Option<String>> = match strategy {
         Strategy::Spread => [
             text("failures"),
             text("preference"),

@@ -3,8 +3,10 @@
 use super::{
     Planner,
     block::{BlockedSlot, Cause},
+    candidates::{Candidates, are_alike},
     choose::{Ask, Choice, binding_home, choose},
     orders::Parcel,
+    rejection::Refused,
     request::Request,
     service::{Pass, outdated},
     slots::{Hold, is_complete},
@@ -42,7 +44,12 @@ impl<'a> Planner<'a, '_> {
             except: None,
             now: self.now,
         };
-        match choose(&self.world, &pass.request, &ask) {
+        if self.orders.is_full() {
+            // The next plan goes on here.
+            pass.cut = true;
+            return;
+        }
+        match self.pick(pass, &ask) {
             Ok(choice) => self.place(pass, slot, state, choice),
             Err(refused) => {
                 let refused = Rc::new(refused);
@@ -60,6 +67,22 @@ impl<'a> Planner<'a, '_> {
                 pass.blocked.push(BlockedSlot { slot, cause });
             }
         }
+    }
+
+    /// The best node for a slot; slots that ask the same share the work.
+    fn pick(&self, pass: &mut Pass<'a>, ask: &Ask<'_>) -> Result<Choice, Vec<(usize, Refused)>> {
+        let request = &pass.request;
+        if !are_alike(&self.world, request, ask) {
+            return choose(&self.world, request, ask);
+        }
+        let known = pass.candidates.take().filter(|known| known.hold(request));
+        let candidates = known.unwrap_or_else(|| Candidates::new(&self.world, request, ask));
+        let best = candidates.best(&self.world, request);
+        pass.candidates = Some(candidates);
+        // Every test of the planner is one of this short cut too.
+        #[cfg(test)]
+        assert_eq!(best, choose(&self.world, request, ask).ok());
+        best.map_or_else(|| choose(&self.world, request, ask), Ok)
     }
 
     pub(super) fn place(&mut self, pass: &mut Pass<'a>, slot: u32, state: Option<&SlotRow>, choice: Choice) {
@@ -96,7 +119,17 @@ impl<'a> Planner<'a, '_> {
         self.chosen.insert(node_id);
         self.concerned.insert(application.application_id);
         self.world.sites[choice.site].settle(pass.request.resident(slot));
-        pass.request.note(choice.site, 1);
+        pass.request.note(choice.site);
+        if let Some(candidates) = &mut pass.candidates {
+            let ask = Ask {
+                slot,
+                state: None,
+                only: None,
+                except: None,
+                now: self.now,
+            };
+            candidates.placed(&self.world, &pass.request, &ask, choice.site);
+        }
     }
 
     /// What makes the placement necessary.

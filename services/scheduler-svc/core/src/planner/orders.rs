@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What one placed container takes in an event beside its specification, at most, in bytes.
 const PLACED_BYTES: usize = 1_500;
+/// With less room than this, a plan is taken for full.
+const FULL_BYTES: usize = FRAME_BYTES + PLACED_BYTES;
 /// What one stop order takes, at most, in bytes.
 const STOP_BYTES: usize = 120;
 /// What the frame of a change takes, at most, in bytes.
@@ -46,6 +48,11 @@ impl<'a> Orders<'a> {
     pub(super) fn has_room(&mut self, node: NodeId, parcel: &Parcel<'a>) -> bool {
         let more = PLACED_BYTES + parcel.bytes;
         self.admits(node, more)
+    }
+
+    /// Nothing more of what is to be placed fits into this plan.
+    pub(super) fn is_full(&self) -> bool {
+        self.more && (self.events >= MAX_PLAN_EVENTS || self.bytes + FULL_BYTES > MAX_PLAN_BYTES)
     }
 
     fn admits(&mut self, node: NodeId, bytes: usize) -> bool {

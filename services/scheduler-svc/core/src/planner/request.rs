@@ -13,6 +13,7 @@ use crate::{
 use berth_events::StopReason;
 use berth_events::spec::{Affinity, Constraint, Operator, ServiceSpec, Strategy};
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
@@ -102,6 +103,51 @@ impl Level {
     }
 }
 
+/// What each node says to a service that does not change within a plan, and how its containers are spread.
+#[derive(Debug)]
+pub(super) struct PerSite {
+    /// Refused.
+    pub(super) fixed: Vec<Option<Refused>>,
+    /// How many soft constraints hold.
+    pub(super) preferred: Vec<i64>,
+    /// Labels over which containers are spread, at most [`MAX_SPREAD_LABELS`].
+    pub(super) levels: Vec<Level>,
+}
+
+impl PerSite {
+    fn new<'a>(request: &Request<'a>, sites: &[Site<'a>]) -> Self {
+        let (spec, constraints) = (request.spec, request.constraints.as_slice());
+        let fixed = sites
+            .iter()
+            .map(|site| filters::fixed(site.row, spec, constraints));
+        let preferred = sites
+            .iter()
+            .map(|site| filters::soft_constraints_held(site.row, constraints));
+        let (fixed, preferred) = (fixed.collect(), preferred.collect());
+        let mut levels = levels(spec, sites);
+        for (at, site) in sites.iter().enumerate() {
+            let count = site.count(request.application.application_id, request.name);
+            for level in &mut levels {
+                level.add(at, count);
+            }
+        }
+        Self {
+            fixed,
+            preferred,
+            levels,
+        }
+    }
+
+    /// Which domain of each level a site is in.
+    pub(super) fn domains(&self, site: usize) -> [usize; MAX_SPREAD_LABELS] {
+        let mut domains = [0; MAX_SPREAD_LABELS];
+        for (domain, level) in domains.iter_mut().zip(&self.levels) {
+            *domain = level.domain_of[site];
+        }
+        domains
+    }
+}
+
 /// What a service asks.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -116,11 +162,7 @@ pub(super) struct Request<'a> {
     pub(super) engine_volumes: BTreeSet<String>,
     pub(super) constraints: Vec<Rule<'a>>,
     pub(super) affinities: Vec<Rule<'a>>,
-    /// Per site: refused for what does not change within a plan.
-    pub(super) fixed: Vec<Option<Refused>>,
-    /// Per site: how many soft constraints hold.
-    pub(super) preferred: Vec<i64>,
-    pub(super) levels: Vec<Level>,
+    per_site: OnceCell<PerSite>,
     /// Hard rules about whom it does not want beside it.
     avoids: Rc<[Rule<'a>]>,
     /// A hard wish for neighbours that nobody but the service itself fulfils: its first container is free.
@@ -156,35 +198,31 @@ impl<'a> Request<'a> {
                 .map(|volume| engine_volume_name(application.name.as_str(), volume, volumes.get(volume)))
                 .collect(),
             affinities: spec.placement.affinities.iter().map(Rule::from).collect(),
-            fixed: sites
-                .iter()
-                .map(|site| filters::fixed(site.row, spec, &constraints))
-                .collect(),
-            preferred: sites
-                .iter()
-                .map(|site| filters::soft_constraints_held(site.row, &constraints))
-                .collect(),
             constraints,
-            levels: levels(spec, sites),
+            per_site: OnceCell::new(),
             avoids: world.avoids(application.application_id, name),
             first_of_its_kind: false,
         };
-        for (at, site) in sites.iter().enumerate() {
-            let count = site.count(application.application_id, name);
-            request.note(at, count);
-        }
         request.first_of_its_kind = filters::is_first_of_its_kind(&request, sites);
         request
     }
 
-    /// Containers of the service have come to a site.
-    pub(super) fn note(&mut self, site: usize, containers: u32) {
-        for level in &mut self.levels {
-            level.add(site, containers);
+    /// What nodes say to the service; computed when it is first asked, which most services never are in a plan.
+    pub(super) fn per_site(&self, world: &World<'a>) -> &PerSite {
+        self.per_site.get_or_init(|| PerSite::new(self, &world.sites))
+    }
+
+    /// One more container of the service has come to a site, which has settled it already.
+    pub(super) fn note(&mut self, site: usize) {
+        for level in self
+            .per_site
+            .get_mut()
+            .into_iter()
+            .flat_map(|known| &mut known.levels)
+        {
+            level.add(site, 1);
         }
-        if containers > 0 {
-            self.first_of_its_kind = false;
-        }
+        self.first_of_its_kind = false;
     }
 
     pub(super) fn resident(&self, slot: u32) -> Resident<'a> {

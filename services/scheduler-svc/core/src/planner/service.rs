@@ -3,6 +3,7 @@
 use super::{
     Planner,
     block::{BlockedSlot, Cause},
+    candidates::Candidates,
     choose::{Ask, binding_home, choose},
     fill::parcel,
     filters,
@@ -36,6 +37,10 @@ pub(super) struct Pass<'a> {
     pub(super) blocked: Vec<BlockedSlot>,
     /// The answer of all nodes to a slot without ties; the next one gets the same.
     pub(super) refused: Option<Rc<Vec<(usize, Refused)>>>,
+    /// Nodes in order, while nothing but placements of this service changes them.
+    pub(super) candidates: Option<Candidates>,
+    /// The plan was full before every slot was looked at: the next one tells what is blocked.
+    pub(super) cut: bool,
     /// Every wanted slot runs what it should or has completed.
     pub(super) settled: bool,
 }
@@ -76,6 +81,8 @@ impl<'a> Planner<'a, '_> {
             rollout: Rollout::default(),
             blocked: Vec::new(),
             refused: None,
+            candidates: None,
+            cut: false,
             settled: true,
         };
         pass.wanted = self.wanted(&pass);
@@ -92,7 +99,9 @@ impl<'a> Planner<'a, '_> {
         for (slot, only) in wanted {
             self.slot(&mut pass, slot, only);
         }
-        self.report_blocked(&pass.request, std::mem::take(&mut pass.blocked));
+        if !pass.cut {
+            self.report_blocked(&pass.request, std::mem::take(&mut pass.blocked));
+        }
         pass.settled
     }
 
@@ -262,7 +271,9 @@ impl<'a> Planner<'a, '_> {
         // Its data stays here and nothing new may be placed here: the old container is better than none.
         if held && node.availability != Availability::Active {
             if outdated.is_some() {
-                let refused = pass.request.fixed[at].clone().map(|refused| (at, refused));
+                let refused = pass.request.per_site(&self.world).fixed[at]
+                    .clone()
+                    .map(|refused| (at, refused));
                 let cause = Cause::Home {
                     node: node.name.to_string(),
                     refused: Rc::new(refused.into_iter().collect()),
@@ -311,7 +322,8 @@ impl<'a> Planner<'a, '_> {
         if self.order_stop(row, reason) {
             pass.out += u32::from(ready);
             self.world.sites[choice.site].settle(pass.request.resident(row.slot));
-            pass.request.note(choice.site, 1);
+            pass.request.note(choice.site);
+            pass.candidates = None;
         }
     }
 
@@ -329,6 +341,8 @@ impl<'a> Planner<'a, '_> {
             except: None,
             now: self.now,
         };
+        // Counted before the old one is taken out, which counts until it has ended.
+        pass.request.per_site(&self.world);
         let old = self.world.sites[at].lift(row.application_id, &row.service, row.slot);
         let choice = choose(&self.world, &pass.request, &ask);
         if let Some(old) = old {
@@ -345,7 +359,8 @@ impl<'a> Planner<'a, '_> {
             Ok(choice) if self.order_stop(row, reason) => {
                 pass.out += u32::from(ready);
                 self.world.sites[choice.site].settle(pass.request.resident(row.slot));
-                pass.request.note(choice.site, 1);
+                pass.request.note(choice.site);
+                pass.candidates = None;
             }
             // What does not run has nothing to lose.
             Err(_) => {

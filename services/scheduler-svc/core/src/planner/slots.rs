@@ -114,8 +114,8 @@ impl<'a> Planner<'a, '_> {
         let other = Request::new(self.cluster, application, name, spec, hash, &self.world);
         let slots: Vec<u32> = match spec.mode {
             ServiceMode::Replicated { replicas } => (1..=replicas).collect(),
-            ServiceMode::Global => (0..other.fixed.len())
-                .filter(|at| other.fixed[*at].is_none())
+            ServiceMode::Global => (0..self.world.sites.len())
+                .filter(|at| other.per_site(&self.world).fixed[*at].is_none())
                 .map(|at| self.world.sites[at].row.index)
                 .collect(),
         };

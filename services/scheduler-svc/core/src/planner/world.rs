@@ -170,6 +170,12 @@ impl<'a> World<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether any service of the cluster does not want neighbours that a rule of such a subject names.
+    pub(super) fn has_avoided(&self, subject: impl Fn(&str) -> bool) -> bool {
+        let mut rules = self.avoids.values().flat_map(|rules| rules.iter());
+        rules.any(|rule| subject(rule.subject))
+    }
+
     pub(super) fn site_of(&self, node: NodeId) -> Option<usize> {
         self.by_id.get(&node).copied()
     }
