@@ -163,6 +163,11 @@ pub fn state_of(container: &Container) -> (String, Tone) {
         (ContainerState::Running, ContainerHealth::Unhealthy) => ("running (unhealthy)".into(), Tone::Bad),
         (ContainerState::Running, ContainerHealth::Healthy) => ("running (healthy)".into(), Tone::Good),
         (ContainerState::Running, ContainerHealth::Unknown) => (state, Tone::Good),
+        (ContainerState::Restarting, _) => match container.exit_code {
+            Some(code) => (format!("restarting ({code})"), Tone::Bad),
+            None => (state, Tone::Bad),
+        },
+        (ContainerState::Pulling, _) if container.retry.is_some() => ("pulling (failed)".into(), Tone::Bad),
         (ContainerState::Exited, _) => match container.exit_code {
             Some(0) => ("exited (0)".into(), Tone::Dim),
             Some(code) => (format!("exited ({code})"), Tone::Bad),

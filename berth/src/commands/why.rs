@@ -165,6 +165,17 @@ fn place_text(container: &Container) -> String {
     if let Some(message) = &container.message {
         text.push_str(&format!("    {message}\n"));
     }
+    if let Some(retry) = &container.retry {
+        text.push_str(&format!(
+            "    attempt {} failed, next try at {}",
+            retry.attempt, retry.next_try_at
+        ));
+        let message = retry.message.trim();
+        if !message.is_empty() {
+            text.push_str(&format!(": {message}"));
+        }
+        text.push('\n');
+    }
     if let Some(output) = container
         .health_output
         .as_ref()

@@ -301,7 +301,7 @@ impl Worker {
         let look = self.node.begin_look();
         let (context, container) = (Arc::clone(&self.context), container.to_owned());
         self.spawn(Task::One, async move {
-            Done::One(look, id, context.engine.inspect(&container).await.ok())
+            Done::One(look, id, context.engine.inspect_closely(&container).await.ok())
         });
     }
 

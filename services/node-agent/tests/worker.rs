@@ -4,7 +4,7 @@
 mod common;
 
 use berth_events::{
-    FailureReason, Observed, ProjectSpec,
+    FailureReason, Observed, ProjectSpec, RetryStep,
     spec::{
         ContainerSpec, EnvironmentValue, HealthcheckSpec, MountSource, MountSpec, PortSpec, PullPolicy,
         RestartCondition, RestartPolicy, VolumeSpec,
@@ -14,6 +14,10 @@ use common::{IMAGE, Rig, named, placed, policy, shell, sleeper};
 use std::collections::BTreeMap;
 
 const ANY: RestartCondition = RestartCondition::Any;
+
+fn is_retrying(state: &Observed) -> bool {
+    matches!(state, Observed::Retrying { .. })
+}
 
 fn failed_with(state: &Observed, wanted: FailureReason) -> bool {
     matches!(state, Observed::Failed { reason, .. } if *reason == wanted)
@@ -110,6 +114,7 @@ fn kind(state: &Observed) -> &'static str {
         Observed::Pulling { .. } => "pulling",
         Observed::Created { .. } => "created",
         Observed::Running { .. } => "running",
+        Observed::Retrying { .. } => "retrying",
         Observed::Stopping => "stopping",
         Observed::Exited(_) => "exited",
         Observed::Failed { .. } => "failed",
@@ -136,16 +141,43 @@ async fn the_policy_decides_what_follows_an_end() {
     );
     let ids: Vec<_> = [&crashing, &never, &fine, &twice].map(|p| p.allocation_id).into();
     let work = vec![
-        (crashing, shell("exit 3")),
+        (crashing, shell("echo cannot open database >&2; exit 3")),
         (never, shell("exit 4")),
         (fine, shell("exit 0")),
         (twice, shell("exit 5")),
     ];
     rig.order(work, &[]).await;
-    rig.until(ids[0], "in a crash loop", |s| {
-        failed_with(s, FailureReason::CrashLoop)
-    })
-    .await;
+    // Told at once, with code and last words; never as running for longer than it ran.
+    let state = rig.until(ids[0], "retrying", is_retrying).await;
+    let Observed::Retrying {
+        step,
+        message,
+        attempt,
+        exit,
+        ..
+    } = state
+    else {
+        unreachable!()
+    };
+    assert_eq!((step, exit.unwrap().exit_code), (RetryStep::Run, 3));
+    assert!(attempt >= 1);
+    assert_eq!(message, "cannot open database");
+    let state = rig
+        .until(ids[0], "in a crash loop", |s| {
+            failed_with(s, FailureReason::CrashLoop)
+        })
+        .await;
+    assert!(format!("{state:?}").contains("its last output: cannot open database"));
+    let attempts: Vec<u32> = rig
+        .states(ids[0])
+        .await
+        .iter()
+        .filter_map(|s| match s {
+            Observed::Retrying { attempt, .. } => Some(*attempt),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(attempts, [1, 2, 3, 4, 5]);
     for (id, code) in [(ids[1], 4), (ids[2], 0), (ids[3], 5)] {
         rig.until(
             id,
@@ -240,6 +272,12 @@ async fn every_kind_of_trouble_is_named_and_the_others_run() {
     rig.running(ids[4]).await;
     let named = rig.docker(&["ps", "--format", "{{.Names}}"]);
     assert_eq!(named, "shop_fine_5-000005", "its first name was taken");
+    let first = |states: Vec<Observed>| states.into_iter().find(is_retrying);
+    let told = first(rig.states(ids[0]).await).expect("the first try that failed is told");
+    assert!(
+        matches!(&told, Observed::Retrying { step: RetryStep::Pull, attempt: 1, message, .. } if message.contains("127.0.0.1:1")),
+        "{told:?}"
+    );
     for (id, reason, words) in [
         (ids[0], FailureReason::Pull, "127.0.0.1:1/none:1"),
         (ids[1], FailureReason::Pull, "`never`"),

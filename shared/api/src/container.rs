@@ -1,6 +1,6 @@
 //! Containers: allocations as their agents see them.
 
-use berth_events::{FailureReason, PlacementReason, PortBinding, StopReason};
+use berth_events::{FailureReason, PlacementReason, PortBinding, RetryStep, StopReason};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, ReleaseId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub struct Container {
     /// What the engine said of a failure: its own, or that of the one before while this one does not run yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Its last try failed, and it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// It is to be stopped, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<StopReason>,
@@ -80,6 +83,19 @@ pub struct Container {
     pub history: Vec<StateChange>,
 }
 
+/// A try that failed, and the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Retry {
+    /// What is tried again.
+    pub step: RetryStep,
+    /// What the engine said, or the last output.
+    pub message: String,
+    /// Tries in a row that have failed.
+    pub attempt: u32,
+    /// When it is tried again.
+    pub next_try_at: Timestamp,
+}
+
 /// What a container is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -92,6 +108,8 @@ pub enum ContainerState {
     Created,
     /// It runs.
     Running,
+    /// It ended by itself and is started again soon.
+    Restarting,
     /// It was asked to end.
     Stopping,
     /// It ended and stays so.

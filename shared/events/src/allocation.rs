@@ -15,6 +15,7 @@ events! {
     Healthy(AllocationHealthy) = "allocation.healthy", v 1;
     Unhealthy(AllocationUnhealthy) = "allocation.unhealthy", v 1;
     Restarted(AllocationRestarted) = "allocation.restarted", v 1;
+    RetryScheduled(AllocationRetryScheduled) = "allocation.retry_scheduled", v 1;
     Stopping(AllocationStopping) = "allocation.stopping", v 1;
     Exited(AllocationExited) = "allocation.exited", v 1;
     Failed(AllocationFailed) = "allocation.failed", v 1;
@@ -103,6 +104,25 @@ allocation_event! {
     }
 }
 allocation_event! {
+    /// It ended, or a step before its start failed; its agent tries again at a known time.
+    AllocationRetryScheduled {
+        /// What is tried again.
+        step: RetryStep,
+        /// What the engine said, or the last output; at most 1 KiB.
+        message: String,
+        /// Tries of this step in a row that have failed.
+        attempt: u32,
+        /// Code with which it ended, if it ran.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i64>,
+        /// Killed for want of memory.
+        #[serde(default)]
+        oom_killed: bool,
+        /// When it is tried again, by the agent's clock.
+        next_try_at: Timestamp,
+    }
+}
+allocation_event! {
     /// It was asked to end.
     AllocationStopping {}
 }
@@ -132,6 +152,22 @@ allocation_event! {
 allocation_event! {
     /// The engine has no trace of it any more.
     AllocationRemoved {}
+}
+
+/// What an agent tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryStep {
+    /// Getting its image.
+    Pull,
+    /// Getting its secrets.
+    Secrets,
+    /// Creating it.
+    Create,
+    /// Starting it for the first time.
+    Start,
+    /// Running: it ended, and its policy starts it again.
+    Run,
 }
 
 /// Which step of a start failed.

@@ -1,6 +1,6 @@
 //! What agents send and are told: heartbeats, reports, byte streams, samples. Only transitions become events.
 
-use crate::{FailureReason, NodeFacts, PortBinding};
+use crate::{FailureReason, NodeFacts, PortBinding, RetryStep};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,20 @@ pub enum Observed {
         /// How it ended before the last restart.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_exit: Option<ExitStatus>,
+    },
+    /// It ended, or a step before its start failed; it is tried again.
+    Retrying {
+        /// What is tried again.
+        step: RetryStep,
+        /// What the engine said, or the last output.
+        message: String,
+        /// Tries of this step in a row that have failed.
+        attempt: u32,
+        /// How it ended, if it ran.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit: Option<ExitStatus>,
+        /// When it is tried again, by the agent's clock.
+        next_try_at: Timestamp,
     },
     /// It was asked to end.
     Stopping,

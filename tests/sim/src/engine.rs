@@ -256,6 +256,7 @@ impl Boxed {
                 exit: *exit,
                 started_at: *started_at,
                 finished_at: *finished_at,
+                output: String::new(),
             },
         }
     }

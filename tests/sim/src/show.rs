@@ -124,6 +124,10 @@ impl Teller {
             AllocationEvent::Exited(exited) => format!("{name} with code {}", exited.exit_code),
             AllocationEvent::Failed(failed) => format!("{name}: {}", failed.message),
             AllocationEvent::Restarted(restarted) => format!("{name} for the {}. time", restarted.restarts),
+            AllocationEvent::RetryScheduled(retry) => {
+                let step = format!("{:?}", retry.step).to_lowercase();
+                format!("{name} after {step} failed for the {}. time", retry.attempt)
+            }
             AllocationEvent::VolumesDropped(dropped) => {
                 let volumes: Vec<_> = dropped.volumes.iter().map(String::as_str).collect();
                 volumes.join(" ")

@@ -213,6 +213,7 @@ impl ClusterView {
             | AllocationEvent::Healthy(_)
             | AllocationEvent::Unhealthy(_)
             | AllocationEvent::Restarted(_)
+            | AllocationEvent::RetryScheduled(_)
             | AllocationEvent::Stopping(_)
             | AllocationEvent::VolumesDropped(_) => return vec![],
         };

@@ -1,8 +1,10 @@
 //! How events change an allocation's row.
 
 use crate::{AllocationRow, MAX_HISTORY};
-use berth_api::{ContainerHealth, ContainerState, StateChange};
-use berth_events::{AllocationEvent, Placed, PlacementDecided, Recorded};
+use berth_api::{ContainerHealth, ContainerState, Retry, StateChange};
+use berth_events::{
+    AllocationEvent, AllocationRetryScheduled, Placed, PlacementDecided, Recorded, RetryStep,
+};
 use berth_ids::AllocationId;
 
 /// The row of an allocation whose place was just decided.
@@ -46,6 +48,7 @@ pub(crate) fn placed(
         oom_killed: false,
         failure: None,
         message: None,
+        retry: None,
         container_id: None,
         container_name: None,
         image_id: None,
@@ -68,6 +71,7 @@ pub(crate) fn of(event: &AllocationEvent) -> Option<AllocationId> {
         AllocationEvent::Healthy(event) => event.allocation_id,
         AllocationEvent::Unhealthy(event) => event.allocation_id,
         AllocationEvent::Restarted(event) => event.allocation_id,
+        AllocationEvent::RetryScheduled(event) => event.allocation_id,
         AllocationEvent::Stopping(event) => event.allocation_id,
         AllocationEvent::Exited(event) => event.allocation_id,
         AllocationEvent::Failed(event) => event.allocation_id,
@@ -80,6 +84,7 @@ pub(crate) fn of(event: &AllocationEvent) -> Option<AllocationId> {
 /// Takes what an agent saw into the row.
 pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &AllocationEvent) {
     let at = recorded.recorded_at;
+    row.retry = None;
     let detail = match event {
         AllocationEvent::Pulling(pulling) => {
             row.state = ContainerState::Pulling;
@@ -119,6 +124,7 @@ pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &Alloc
             row.started_at = Some(at);
             ending(restarted.exit_code, restarted.oom_killed)
         }
+        AllocationEvent::RetryScheduled(retry) => retrying(row, retry),
         AllocationEvent::Stopping(_) => {
             row.state = ContainerState::Stopping;
             String::new()
@@ -146,6 +152,26 @@ pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &Alloc
         AllocationEvent::VolumesDropped(_) => return,
     };
     remember(row, recorded, detail);
+}
+
+fn retrying(row: &mut AllocationRow, retry: &AllocationRetryScheduled) -> String {
+    let how = match retry.step {
+        RetryStep::Run => {
+            row.state = ContainerState::Restarting;
+            row.exit_code = retry.exit_code;
+            row.oom_killed = retry.oom_killed;
+            row.health = ContainerHealth::Unknown;
+            format!("{}: ", ending(retry.exit_code.unwrap_or(0), retry.oom_killed))
+        }
+        RetryStep::Pull | RetryStep::Secrets | RetryStep::Create | RetryStep::Start => String::new(),
+    };
+    row.retry = Some(Retry {
+        step: retry.step,
+        message: retry.message.clone(),
+        attempt: retry.attempt,
+        next_try_at: retry.next_try_at,
+    });
+    format!("{how}{}", retry.message)
 }
 
 fn end(row: &mut AllocationRow, state: ContainerState, recorded: &Recorded) {

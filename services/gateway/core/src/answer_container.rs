@@ -32,6 +32,7 @@ impl ApiView {
             oom_killed: row.oom_killed,
             failure: row.failure,
             message: row.message.clone().or_else(|| self.failed_before(row)),
+            retry: row.retry.clone(),
             stop_reason: row.stop_reason,
             container_id: row.container_id.clone(),
             image_id: row.image_id.clone(),

@@ -1,8 +1,8 @@
 //! Why a container is where it is, in words.
 
 use crate::{AllocationRow, Block, NodeRow, allocation::ending};
-use berth_api::{ContainerHealth, ContainerState, NodeStatus};
-use berth_events::{FailureReason, StopReason};
+use berth_api::{ContainerHealth, ContainerState, NodeStatus, Retry};
+use berth_events::{FailureReason, RetryStep, StopReason};
 
 /// One sentence a line, the most important first.
 pub(crate) fn explain(
@@ -12,6 +12,7 @@ pub(crate) fn explain(
     before: Option<String>,
 ) -> Vec<String> {
     let mut lines = vec![state(row)];
+    lines.extend(row.retry.as_ref().map(retry));
     lines.extend(before);
     if let Some(node) = node.filter(|node| node.status() != NodeStatus::Ready) {
         lines.push(format!(
@@ -81,10 +82,34 @@ fn state(row: &AllocationRow) -> String {
             (ContainerHealth::Healthy, _) => format!("it runs on node `{node}` and is healthy"),
             _ => format!("it runs on node `{node}`"),
         },
+        ContainerState::Restarting => {
+            let how = ending(row.exit_code.unwrap_or(0), row.oom_killed);
+            format!("it ended on node `{node}` with {how} and is started again")
+        }
         ContainerState::Stopping => format!("it is being stopped on node `{node}`"),
         ContainerState::Lost => format!("nobody knows what became of it: node `{node}` was lost or removed"),
         ContainerState::Failed | ContainerState::Exited | ContainerState::Removed => ended(row),
     }
+}
+
+fn retry(retry: &Retry) -> String {
+    let step = match retry.step {
+        RetryStep::Pull => "pulling its image failed",
+        RetryStep::Secrets => "getting its secrets failed",
+        RetryStep::Create => "creating it failed",
+        RetryStep::Start => "starting it failed",
+        RetryStep::Run => "it ended by itself",
+    };
+    let message = retry.message.trim();
+    let said = if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    };
+    format!(
+        "{step} (attempt {}); the next try is at {}{said}",
+        retry.attempt, retry.next_try_at
+    )
 }
 
 fn ended(row: &AllocationRow) -> String {

@@ -1,6 +1,6 @@
 //! Rows of the view: one an object.
 
-use berth_api::{ContainerHealth, ContainerState, StateChange};
+use berth_api::{ContainerHealth, ContainerState, Retry, StateChange};
 use berth_events::{
     BlockReport, FailureReason, NodeFacts, PlacementReason, PortBinding, ReleaseFailure, ReleaseMethod,
     ReleaseOutcome, ReleaseSource, SecurityPolicy, StopReason, StoredWarning, TokenGrant,
@@ -224,6 +224,8 @@ pub struct AllocationRow {
     pub failure: Option<FailureReason>,
     /// What the engine said.
     pub message: Option<String>,
+    /// Its last try failed, and it is tried again.
+    pub retry: Option<Retry>,
     /// Id in the engine.
     pub container_id: Option<String>,
     /// Name in the engine.

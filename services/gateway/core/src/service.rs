@@ -65,6 +65,7 @@ impl ApiView {
                     tally.healthy += u32::from(row.health == ContainerHealth::Healthy);
                     tally.unhealthy += u32::from(row.health == ContainerHealth::Unhealthy);
                 }
+                ContainerState::Restarting => tally.broken += 1,
                 ContainerState::Placed | ContainerState::Pulling | ContainerState::Created => {
                     tally.starting += 1;
                 }

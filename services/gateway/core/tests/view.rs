@@ -6,12 +6,12 @@ use berth_api::{
 };
 use berth_events::{
     AllocationEvent, AllocationExited, AllocationFailed, AllocationHealthy, AllocationLost,
-    AllocationRunning, AllocationUnhealthy, ApplicationCreated, ApplicationEvent, ApplicationRemoved,
-    ApplicationScaled, ApplicationStopped, BlockReport, Category, ClusterCreated, ClusterDeleteRequested,
-    ClusterEvent, Event, FailureReason, Meta, NodeCordoned, NodeDrainStarted, NodeEvent, NodeFacts,
-    NodeJoined, NodeLost, NodeReturned, Placed, PlacementBlocked, PlacementDecided, PlacementEvent,
-    PlacementReason, Recorded, ReleaseOutcome, ReleaseSettled, ReleaseSource, ReleaseStarted, ReportMark,
-    StreamName, TokenEvent, TokenGrant, TokenMinted, TokenRevoked, TokenUsed,
+    AllocationRetryScheduled, AllocationRunning, AllocationUnhealthy, ApplicationCreated, ApplicationEvent,
+    ApplicationRemoved, ApplicationScaled, ApplicationStopped, BlockReport, Category, ClusterCreated,
+    ClusterDeleteRequested, ClusterEvent, Event, FailureReason, Meta, NodeCordoned, NodeDrainStarted,
+    NodeEvent, NodeFacts, NodeJoined, NodeLost, NodeReturned, Placed, PlacementBlocked, PlacementDecided,
+    PlacementEvent, PlacementReason, Recorded, ReleaseOutcome, ReleaseSettled, ReleaseSource, ReleaseStarted,
+    ReportMark, RetryStep, StreamName, TokenEvent, TokenGrant, TokenMinted, TokenRevoked, TokenUsed,
     spec::{
         ApplicationSpec, ContainerSpec, ResourceSpec, RestartCondition, RestartPolicy, ServiceMode,
         ServiceSpec,
@@ -512,6 +512,49 @@ fn a_container_tells_its_story() {
         (lost.state, lost.health),
         (ContainerState::Lost, ContainerHealth::Unknown)
     );
+}
+
+#[test]
+fn one_that_ended_and_waits_is_restarting_with_its_last_words_and_the_next_try() {
+    let mut world = world();
+    world.deploy(1, RestartCondition::Any);
+    let id = world.place(1, 1, RestartCondition::Any);
+    let retry = |step, exit_code| {
+        AllocationEvent::RetryScheduled(AllocationRetryScheduled {
+            allocation_id: id,
+            report: ReportMark::default(),
+            step,
+            message: "no database".into(),
+            attempt: 2,
+            exit_code,
+            oom_killed: false,
+            next_try_at: Timestamp::from_millis(90_000),
+        })
+    };
+    let why = |world: &World| {
+        let access = everything();
+        let row = world.view.find_container(&access, &id.to_string()).unwrap();
+        world.view.container_why(row)
+    };
+    world.saw(retry(RetryStep::Pull, None));
+    let told = why(&world);
+    assert_eq!(told.container.state, ContainerState::Placed);
+    assert_eq!(
+        told.explanation[1],
+        "pulling its image failed (attempt 2); the next try is at 1970-01-01T00:01:30.000000Z: no database"
+    );
+    world.runs(id);
+    world.settle();
+    assert_eq!(why(&world).container.retry, None);
+    assert_eq!(world.status(), ApplicationStatus::Running);
+    world.saw(retry(RetryStep::Run, Some(3)));
+    let told = why(&world);
+    assert_eq!(told.container.state, ContainerState::Restarting);
+    assert_eq!(told.container.exit_code, Some(3));
+    assert_eq!(told.container.retry.map(|retry| retry.attempt), Some(2));
+    assert_eq!(world.status(), ApplicationStatus::Degraded);
+    world.runs(id);
+    assert_eq!(world.status(), ApplicationStatus::Running);
 }
 
 #[test]

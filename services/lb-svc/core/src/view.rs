@@ -196,6 +196,11 @@ impl EndpointView {
             AllocationEvent::Restarted(event) => self.change(event.allocation_id, position, |row| {
                 row.healthy = None;
             }),
+            // It does not run until the next `running`.
+            AllocationEvent::RetryScheduled(event) => self.change(event.allocation_id, position, |row| {
+                row.running = false;
+                row.healthy = None;
+            }),
             AllocationEvent::Stopping(event) => self.leave(event.allocation_id, position),
             AllocationEvent::Exited(event) => self.leave(event.allocation_id, position),
             AllocationEvent::Failed(event) => self.leave(event.allocation_id, position),
@@ -331,7 +336,7 @@ fn has_check(spec: &ContainerSpec) -> bool {
 
 impl View for EndpointView {
     const NAME: &'static str = "endpoints";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {

@@ -243,7 +243,7 @@ impl Node {
         let track = self.tracks.entry(id).or_default();
         match outcome {
             Ok(()) => track.succeeded(step),
-            Err(failure) => track.failed(step, failure, policy, moment.now),
+            Err(failure) => track.failed(step, failure, policy, moment),
         }
         match seen {
             Some(seen) => self.see(id, seen, moment),
@@ -379,6 +379,10 @@ impl Node {
                     return Step::Settled;
                 }
                 Step::Create if self.awaits_drop(id) => return Step::Blocked,
+                Step::WaitUntil(_) => {
+                    self.tell_end(id, moment);
+                    return step;
+                }
                 step => return step,
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     step::Desired,
     track::{End, Track},
 };
-use berth_events::Observed;
+use berth_events::{Observed, RetryStep};
 
 /// The state to report; `None` while there is nothing to say yet.
 pub fn observed(desired: Desired, seen: &Seen, track: &Track) -> Option<Observed> {
@@ -28,6 +28,17 @@ fn ended(end: &End) -> Observed {
 }
 
 fn running(seen: &Seen, track: &Track) -> Option<Observed> {
+    if let Some(setback) = &track.setback
+        && !seen.is_running()
+    {
+        return Some(Observed::Retrying {
+            step: setback.step,
+            message: setback.message.clone(),
+            attempt: setback.attempt,
+            exit: setback.exit,
+            next_try_at: setback.next_try_at,
+        });
+    }
     match seen {
         Seen::Absent => track.pulling.clone().map(|image| Observed::Pulling { image }),
         Seen::Created(container) => Some(Observed::Created {
@@ -52,7 +63,7 @@ fn running(seen: &Seen, track: &Track) -> Option<Observed> {
             },
             last_exit: track.last_exit,
         }),
-        // Between an end and the restart nothing is reported: the restart is.
+        // Whether it is started again is decided next.
         Seen::Ended { .. } | Seen::Removing(_) => None,
     }
 }
@@ -89,6 +100,7 @@ pub const fn urgency(last: Option<&Observed>, now: &Observed) -> Urgency {
             Observed::Pulling { .. }
             | Observed::Created { .. }
             | Observed::Running { .. }
+            | Observed::Retrying { .. }
             | Observed::Stopping
             | Observed::Removed,
         ) => Urgency::AtOnce,
@@ -107,6 +119,11 @@ fn rank(state: &Observed) -> u8 {
         Observed::Pulling { .. } => 0,
         Observed::Created { .. } => 1,
         Observed::Running { .. } => 2,
+        Observed::Retrying { step, .. } => match step {
+            RetryStep::Pull | RetryStep::Secrets | RetryStep::Create => 0,
+            RetryStep::Start => 1,
+            RetryStep::Run => 2,
+        },
         Observed::Stopping => 3,
         Observed::Exited(_) | Observed::Failed { .. } => 4,
         Observed::Removed => 5,

@@ -58,6 +58,8 @@ pub enum Seen {
         started_at: Timestamp,
         /// When it ended, by the engine's clock.
         finished_at: Timestamp,
+        /// Its last lines, as far as the look asked for them.
+        output: String,
     },
     /// The engine is removing it.
     Removing(Container),

@@ -140,7 +140,7 @@ fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situat
         Seen::Created(_) => Step::Start,
         Seen::Running { .. } => return Step::Settled,
         Seen::Removing(_) => return Step::WaitUntil(situation.now.plus(REMOVAL_WAIT)),
-        Seen::Ended { exit, .. } => match after_end(policy, *exit, track, situation) {
+        Seen::Ended { exit, output, .. } => match after_end(policy, *exit, output, track, situation) {
             Step::Restart => Step::Restart,
             end => return end,
         },
@@ -148,7 +148,13 @@ fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situat
     not_before(step, track, situation.now)
 }
 
-fn after_end(policy: RestartPolicy, exit: ExitStatus, track: &Track, situation: Situation) -> Step {
+fn after_end(
+    policy: RestartPolicy,
+    exit: ExitStatus,
+    output: &str,
+    track: &Track,
+    situation: Situation,
+) -> Step {
     let wanted = match policy.condition {
         RestartCondition::Never => false,
         RestartCondition::OnFailure => exit.exit_code != 0,
@@ -165,10 +171,15 @@ fn after_end(policy: RestartPolicy, exit: ExitStatus, track: &Track, situation: 
         } else {
             ""
         };
+        let said = if output.is_empty() {
+            String::new()
+        } else {
+            format!("; its last output: {output}")
+        };
         return Step::GiveUp {
             reason: FailureReason::CrashLoop,
             message: format!(
-                "ended {times} times in a row soon after its start, last with code {code}{killed}"
+                "ended {times} times in a row soon after its start, last with code {code}{killed}{said}"
             ),
         };
     }
@@ -216,6 +227,7 @@ mod tests {
             },
             started_at: NOW,
             finished_at: NOW,
+            output: String::new(),
         }
     }
     fn running() -> Seen {

@@ -1,10 +1,11 @@
 //! What the agent remembers of one allocation: how far it came, how often it ended, whether for good.
 
 use crate::{
+    node::Moment,
     seen::Seen,
     step::{Failure, Step},
 };
-use berth_events::{ExitStatus, FailureReason, Observed, spec::RestartPolicy};
+use berth_events::{ExitStatus, FailureReason, Observed, RetryStep, spec::RestartPolicy};
 use berth_ids::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub const STEP_ATTEMPTS: u32 = 4;
 /// Longest text of a failure in a report, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1_024;
 
+/// Said while the platform does not give the secrets of a container.
+const AWAITS_SECRETS: &str = "its secrets are needed, and the platform does not answer";
+
 /// How an allocation ended for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +39,21 @@ pub enum End {
         /// What the engine said.
         message: String,
     },
+}
+
+/// A try that failed, until the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setback {
+    /// What is tried again.
+    pub step: RetryStep,
+    /// What the engine said, or the last output.
+    pub message: String,
+    /// Tries in a row that have failed.
+    pub attempt: u32,
+    /// How it ended, if it ran.
+    pub exit: Option<ExitStatus>,
+    /// When it is tried again, by the clock on the wall.
+    pub next_try_at: Timestamp,
 }
 
 /// What the agent remembers of one allocation, also over its own restart.
@@ -51,6 +70,8 @@ pub struct Track {
     pub last_exit: Option<ExitStatus>,
     /// The end that is counted already, by the engine's clock.
     pub counted_end: Option<Timestamp>,
+    /// It waits for its next try.
+    pub setback: Option<Setback>,
     /// It stays ended.
     pub end: Option<End>,
     /// What was reported last.
@@ -85,6 +106,7 @@ impl Track {
             Seen::Created(_) | Seen::Removing(_) => self.created = true,
             Seen::Running { .. } => {
                 self.created = true;
+                self.setback = None;
                 if !self.stop_failed {
                     self.failures = 0;
                     self.failing = None;
@@ -99,6 +121,7 @@ impl Track {
             } => {
                 self.created = true;
                 if self.counted_end != Some(*finished_at) {
+                    self.setback = None;
                     let ran_long = finished_at.since(*started_at) >= RESET_AFTER;
                     self.in_a_row = if ran_long {
                         1
@@ -121,6 +144,14 @@ impl Track {
         if *step != Step::Pull || self.failing == Some(FailureReason::Pull) {
             self.failures = 0;
             self.failing = None;
+        }
+        if *step != Step::Pull
+            || self
+                .setback
+                .as_ref()
+                .is_some_and(|setback| setback.step == RetryStep::Pull)
+        {
+            self.setback = None;
         }
         match step {
             Step::Pull => {
@@ -145,7 +176,8 @@ impl Track {
     }
 
     /// A step was not carried out.
-    pub fn failed(&mut self, step: &Step, failure: Failure, policy: RestartPolicy, now: Timestamp) {
+    pub fn failed(&mut self, step: &Step, failure: Failure, policy: RestartPolicy, moment: Moment) {
+        let now = moment.now;
         self.pulling = None;
         let (reason, message, last_try) = match failure {
             Failure::EngineAway => return,
@@ -161,6 +193,9 @@ impl Track {
             Failure::Waiting => {
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = Some(now.plus(backoff(RESTART_DELAY, self.failures)));
+                if *step == Step::Create {
+                    self.set_back(RetryStep::Secrets, AWAITS_SECRETS, self.failures, None, moment);
+                }
                 return;
             }
         };
@@ -168,6 +203,7 @@ impl Track {
             Step::Restart => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
                 self.not_before = Some(now.plus(restart_delay(policy, self.in_a_row)));
+                self.set_back(RetryStep::Run, &message, self.in_a_row, self.last_exit, moment);
             }
             Step::Stop { .. } | Step::Kill | Step::Remove => {
                 self.stop_failed = true;
@@ -178,9 +214,20 @@ impl Track {
                 // The image may have been removed since it was fetched.
                 self.image_ready = false;
                 self.not_before = Some(now.plus(backoff(RESTART_DELAY, self.failures)));
+                let step = match reason {
+                    FailureReason::Secrets => RetryStep::Secrets,
+                    _ => RetryStep::Create,
+                };
+                self.set_back(step, &message, self.failures, None, moment);
             }
             Step::Pull | Step::Start => {
                 self.not_before = Some(now.plus(backoff(RESTART_DELAY, self.failures)));
+                let step = if *step == Step::Pull {
+                    RetryStep::Pull
+                } else {
+                    RetryStep::Start
+                };
+                self.set_back(step, &message, self.failures, None, moment);
             }
             Step::GiveUp { .. }
             | Step::Finish(_)
@@ -191,15 +238,40 @@ impl Track {
         }
     }
 
-    fn fail(&mut self, reason: FailureReason, mut message: String) {
-        if message.len() > MAX_MESSAGE_BYTES {
-            let cut = (0..=MAX_MESSAGE_BYTES)
-                .rev()
-                .find(|at| message.is_char_boundary(*at));
-            message.truncate(cut.unwrap_or(0));
-        }
+    /// Takes note of a try that failed, with the wait before the next one.
+    pub(crate) fn set_back(
+        &mut self,
+        step: RetryStep,
+        message: &str,
+        attempt: u32,
+        exit: Option<ExitStatus>,
+        moment: Moment,
+    ) {
+        let wait = self.not_before.map_or(Duration::ZERO, |at| at.since(moment.now));
+        self.setback = Some(Setback {
+            step,
+            message: bounded(message.to_owned()),
+            attempt,
+            exit,
+            next_try_at: moment.wall.plus(wait),
+        });
+    }
+
+    fn fail(&mut self, reason: FailureReason, message: String) {
+        let message = bounded(message);
         self.end = Some(End::Failed { reason, message });
     }
+}
+
+/// At most [`MAX_MESSAGE_BYTES`], cut between characters.
+fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        let cut = (0..=MAX_MESSAGE_BYTES)
+            .rev()
+            .find(|at| message.is_char_boundary(*at));
+        message.truncate(cut.unwrap_or(0));
+    }
+    message
 }
 
 /// Wait before a restart after so many ends in a row.
@@ -235,7 +307,10 @@ mod tests {
                 &Step::Create,
                 failure(),
                 RestartPolicy::default(),
-                Timestamp::default(),
+                Moment {
+                    now: Timestamp::default(),
+                    wall: Timestamp::default(),
+                },
             );
         }
         assert!(matches!(track.end, Some(End::Failed { .. })));

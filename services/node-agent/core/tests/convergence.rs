@@ -5,7 +5,7 @@
 use berth_agent_core::{CRASH_LIMIT, Container, Failure, Moment, Node, RESET_AFTER, Seen, Step, StoredNode};
 use berth_events::{
     ExitStatus, FailureReason, ObservationKind, Observed, Placed, PlacementDecided, PlacementReason,
-    RecordedUpTo, StopOrder, StopReason,
+    RecordedUpTo, RetryStep, StopOrder, StopReason,
     spec::{ContainerSpec, RestartCondition, RestartPolicy},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, ReleaseId, Timestamp};
@@ -96,6 +96,7 @@ impl Engine {
                 },
                 started_at: now,
                 finished_at: now,
+                output: String::new(),
             };
         }
     }
@@ -477,6 +478,11 @@ fn rank(state: &Observed) -> u8 {
         Observed::Pulling { .. } => 0,
         Observed::Created { .. } => 1,
         Observed::Running { .. } => 2,
+        Observed::Retrying { step, .. } => match step {
+            RetryStep::Pull | RetryStep::Secrets | RetryStep::Create => 0,
+            RetryStep::Start => 1,
+            RetryStep::Run => 2,
+        },
         Observed::Stopping => 3,
         Observed::Exited(_) | Observed::Failed { .. } => 4,
         Observed::Removed => 5,

@@ -51,6 +51,7 @@ fn ended(container: Container, state: &ContainerState) -> Seen {
         },
         started_at: moment(&state.started_at),
         finished_at: moment(&state.finished_at),
+        output: String::new(),
     }
 }
 
@@ -190,6 +191,7 @@ mod tests {
             exit,
             started_at,
             finished_at,
+            ..
         } = seen(&serde_json::from_str(text).unwrap())
         else {
             panic!("not ended")

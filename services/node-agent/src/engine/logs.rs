@@ -1,10 +1,12 @@
 //! Output of a container as a stream of chunks.
 
 use super::{Engine, EngineError};
+use berth_agent_core::{MAX_MESSAGE_BYTES, Seen};
 use berth_ids::Timestamp;
 use bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use std::time::Duration;
 
 /// Which part of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +30,49 @@ pub struct LogChunk {
     pub bytes: Bytes,
 }
 
+/// Lines of an ended container that are told, and the longest wait for them.
+const LAST_LINES: u32 = 5;
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Engine {
+    /// One container by its id or name; with its last lines, if it has ended.
+    ///
+    /// # Errors
+    /// [`EngineError`]; a container that is not there is no error.
+    pub async fn inspect_closely(&self, id: &str) -> Result<Seen, EngineError> {
+        let mut seen = self.inspect(id).await?;
+        if let Seen::Ended { output, .. } = &mut seen {
+            *output = self.last_lines(id).await;
+        }
+        Ok(seen)
+    }
+
+    /// The last lines of a container; none if they are not to be had soon.
+    async fn last_lines(&self, id: &str) -> String {
+        let mut bytes = Vec::new();
+        let read = async {
+            let request = LogRequest {
+                tail: Some(LAST_LINES),
+                ..LogRequest::default()
+            };
+            let Ok(output) = self.logs(id, request).await else {
+                return;
+            };
+            let mut output = std::pin::pin!(output);
+            while let Some(Ok(chunk)) = output.next().await {
+                bytes.extend_from_slice(&chunk.bytes);
+                // Of long lines the end says most.
+                let surplus = bytes.len().saturating_sub(MAX_MESSAGE_BYTES);
+                bytes.drain(..surplus);
+            }
+        };
+        // What came until then is told.
+        let _ = tokio::time::timeout(LAST_LINES_PATIENCE, read).await;
+        let text = String::from_utf8_lossy(&bytes);
+        let shown = text.chars().filter(|c| *c == '\n' || !c.is_control());
+        shown.collect::<String>().trim().to_owned()
+    }
+
     /// Output of a container, standard output and error apart.
     ///
     /// # Errors

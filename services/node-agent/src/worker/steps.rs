@@ -197,7 +197,7 @@ impl Context {
     async fn after(&self, outcome: Result<(), Failure>, container: &str) -> StepResult {
         let seen = match outcome {
             Err(Failure::EngineAway) => None,
-            Ok(()) | Err(_) => self.engine.inspect(container).await.ok(),
+            Ok(()) | Err(_) => self.engine.inspect_closely(container).await.ok(),
         };
         StepResult { outcome, seen }
     }

@@ -1,9 +1,26 @@
 //! What the node reports, until its owner has it.
 
-use super::Node;
-use berth_events::{AllocationReport, Digest, RecordedUpTo};
+use super::{Moment, Node};
+use crate::seen::Seen;
+use berth_events::{AllocationReport, Digest, RecordedUpTo, RetryStep};
+use berth_ids::AllocationId;
 
 impl Node {
+    /// A container that ended and waits for its restart is told of at once, with its last words.
+    pub(super) fn tell_end(&mut self, id: AllocationId, moment: Moment) {
+        let is_wanted = self.assignment.wanted().contains_key(&id);
+        let (Some(Seen::Ended { exit, output, .. }), Some(track)) =
+            (self.seen.get(&id), self.tracks.get_mut(&id))
+        else {
+            return;
+        };
+        if is_wanted && track.setback.is_none() {
+            track.set_back(RetryStep::Run, output, track.in_a_row, Some(*exit), moment);
+            self.revision += 1;
+            self.report(id, moment);
+        }
+    }
+
     /// The owner has recorded reports.
     pub fn recorded_up_to(&mut self, recorded: &RecordedUpTo) {
         self.journal.recorded_up_to(recorded);

@@ -13,9 +13,9 @@ mod tests;
 pub use take::{Taken, take};
 
 use crate::limits::MAX_PAST_JOURNALS;
-use berth_events::{AllocationEvent, AllocationLost, AllocationReport, PortBinding, ReportMark};
+use berth_events::{AllocationEvent, AllocationLost, AllocationReport, PortBinding, ReportMark, RetryStep};
 use berth_eventsourcing::Aggregate;
-use berth_ids::AllocationId;
+use berth_ids::{AllocationId, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
@@ -68,6 +68,8 @@ pub struct Seen {
     pub addresses: BTreeMap<String, String>,
     /// Ports published on the node.
     pub ports: Vec<PortBinding>,
+    /// The failed try that it waits after: which step, and when it is tried again.
+    pub retry: Option<(RetryStep, Timestamp)>,
 }
 
 /// How far an allocation has come; only forward.
@@ -223,6 +225,7 @@ pub fn mark_of(event: &AllocationEvent) -> ReportMark {
         AllocationEvent::Healthy(e) => e.report,
         AllocationEvent::Unhealthy(e) => e.report,
         AllocationEvent::Restarted(e) => e.report,
+        AllocationEvent::RetryScheduled(e) => e.report,
         AllocationEvent::Stopping(e) => e.report,
         AllocationEvent::Exited(e) => e.report,
         AllocationEvent::Failed(e) => e.report,
@@ -241,6 +244,7 @@ pub fn allocation_of(event: &AllocationEvent) -> Option<AllocationId> {
         AllocationEvent::Healthy(e) => e.allocation_id,
         AllocationEvent::Unhealthy(e) => e.allocation_id,
         AllocationEvent::Restarted(e) => e.allocation_id,
+        AllocationEvent::RetryScheduled(e) => e.allocation_id,
         AllocationEvent::Stopping(e) => e.allocation_id,
         AllocationEvent::Exited(e) => e.allocation_id,
         AllocationEvent::Failed(e) => e.allocation_id,
@@ -248,6 +252,14 @@ pub fn allocation_of(event: &AllocationEvent) -> Option<AllocationId> {
         AllocationEvent::Removed(e) => e.allocation_id,
         AllocationEvent::VolumesDropped(_) => return None,
     })
+}
+
+/// How far an allocation is that waits for its next try: one that ended is there, but does not run.
+pub(crate) const fn phase_of_retry(step: RetryStep) -> Phase {
+    match step {
+        RetryStep::Pull | RetryStep::Secrets | RetryStep::Create => Phase::Pulling,
+        RetryStep::Start | RetryStep::Run => Phase::Created,
+    }
 }
 
 /// Folds what an event says into an allocation's phase and health.
@@ -259,6 +271,7 @@ pub(crate) fn phase_after(event: &AllocationEvent) -> Option<Phase> {
         | AllocationEvent::Healthy(_)
         | AllocationEvent::Unhealthy(_)
         | AllocationEvent::Restarted(_) => Phase::Running,
+        AllocationEvent::RetryScheduled(e) => phase_of_retry(e.step),
         AllocationEvent::Stopping(_) => Phase::Stopping,
         AllocationEvent::Exited(_) => Phase::Exited,
         AllocationEvent::Failed(_) => Phase::Failed,

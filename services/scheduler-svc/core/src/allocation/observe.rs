@@ -1,11 +1,11 @@
 //! One observation against what is known: which events are news.
 
-use super::{Phase, Seen, allocation_of, phase_after};
+use super::{Phase, Seen, allocation_of, phase_after, phase_of_retry};
 use crate::limits::MAX_MESSAGE_BYTES;
 use berth_events::{
     AllocationCreated, AllocationEvent, AllocationExited, AllocationFailed, AllocationHealthy,
-    AllocationPulling, AllocationRemoved, AllocationRestarted, AllocationRunning, AllocationStopping,
-    AllocationUnhealthy, Observed, ReportMark,
+    AllocationPulling, AllocationRemoved, AllocationRestarted, AllocationRetryScheduled, AllocationRunning,
+    AllocationStopping, AllocationUnhealthy, Observed, ReportMark, RetryStep,
 };
 use berth_ids::AllocationId;
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ pub(super) fn news(
         })];
     }
     let before = known.map_or(Phase::Placed, |seen| seen.phase);
+    if let Observed::Retrying { .. } = observed {
+        return retrying(known, before, allocation_id, report, observed);
+    }
     let after = phase_of(observed);
     // What has ended stays ended, and nothing goes back.
     if !before.is_live() || after < before || (after == before && after != Phase::Running) {
@@ -64,8 +67,46 @@ pub(super) fn news(
             reason: *reason,
             message: bounded(message),
         })],
-        Observed::Removed => vec![],
+        Observed::Retrying { .. } | Observed::Removed => vec![],
     }
+}
+
+/// One that ran and ended goes back to being there without running; nothing else goes back.
+fn retrying(
+    known: Option<&Seen>,
+    before: Phase,
+    allocation_id: AllocationId,
+    report: ReportMark,
+    observed: &Observed,
+) -> Vec<AllocationEvent> {
+    let Observed::Retrying {
+        step,
+        message,
+        attempt,
+        exit,
+        next_try_at,
+    } = observed
+    else {
+        return vec![];
+    };
+    let latest = match step {
+        RetryStep::Run => Phase::Running,
+        RetryStep::Pull | RetryStep::Secrets | RetryStep::Create | RetryStep::Start => phase_of_retry(*step),
+    };
+    let told = known.is_some_and(|seen| seen.retry == Some((*step, *next_try_at)));
+    if before > latest || told {
+        return vec![];
+    }
+    vec![AllocationEvent::RetryScheduled(AllocationRetryScheduled {
+        allocation_id,
+        report,
+        step: *step,
+        message: bounded(message),
+        attempt: *attempt,
+        exit_code: exit.map(|exit| exit.exit_code),
+        oom_killed: exit.is_some_and(|exit| exit.oom_killed),
+        next_try_at: *next_try_at,
+    })]
 }
 
 fn running(
@@ -137,6 +178,7 @@ fn phase_of(observed: &Observed) -> Phase {
         Observed::Pulling { .. } => Phase::Pulling,
         Observed::Created { .. } => Phase::Created,
         Observed::Running { .. } => Phase::Running,
+        Observed::Retrying { step, .. } => phase_of_retry(*step),
         Observed::Stopping => Phase::Stopping,
         Observed::Exited(_) => Phase::Exited,
         Observed::Failed { .. } | Observed::Removed => Phase::Failed,
@@ -163,8 +205,10 @@ pub(super) fn evolve(allocations: &mut BTreeMap<AllocationId, Seen>, event: &All
         healthy: None,
         addresses: BTreeMap::new(),
         ports: Vec::new(),
+        retry: None,
     });
     seen.phase = phase;
+    seen.retry = None;
     match event {
         AllocationEvent::ContainerCreated(created) => seen.container_id.clone_from(&created.container_id),
         AllocationEvent::Running(running) => {
@@ -176,6 +220,10 @@ pub(super) fn evolve(allocations: &mut BTreeMap<AllocationId, Seen>, event: &All
         AllocationEvent::Unhealthy(_) => seen.healthy = Some(false),
         AllocationEvent::Restarted(restarted) => {
             seen.restarts = restarted.restarts;
+            seen.healthy = None;
+        }
+        AllocationEvent::RetryScheduled(retry) => {
+            seen.retry = Some((retry.step, retry.next_try_at));
             seen.healthy = None;
         }
         AllocationEvent::Pulling(_)

@@ -5,7 +5,7 @@ use crate::{
     lab::{created, running},
     limits::MAX_HOLE_DIGESTS,
 };
-use berth_events::{Digest, ExitStatus, FailureReason, Observation, ObservationKind, Observed};
+use berth_events::{Digest, ExitStatus, FailureReason, Observation, ObservationKind, Observed, RetryStep};
 use berth_ids::{ClusterId, NodeId, Timestamp};
 
 const A: AllocationId = AllocationId::from_u128(1);
@@ -303,4 +303,50 @@ fn what_was_stopped_before_its_agent_heard_of_it_is_gone() {
     assert_eq!(obeyed.events[0].type_name(), "allocation.removed");
     let there = take(&known, &digest(1, 0, &[(A, running(A, 0, None))]), &stopping(1));
     assert_eq!(there.events[0].type_name(), "allocation.running");
+}
+
+#[test]
+fn a_container_that_ended_and_waits_does_not_run_and_is_told_once() {
+    let waits = |next_try_ms| Observed::Retrying {
+        step: RetryStep::Run,
+        message: "no database".into(),
+        attempt: 1,
+        exit: Some(ExitStatus {
+            exit_code: 3,
+            oom_killed: false,
+        }),
+        next_try_at: Timestamp::from_millis(next_try_ms),
+    };
+    let before = report(1, vec![item(1, A, running(A, 0, None))]);
+    let ended = report(1, vec![item(2, A, waits(9))]);
+    let (names, _, state) = taken(&[before.clone(), ended.clone()]);
+    assert_eq!(names, ["allocation.retry_scheduled"]);
+    assert_eq!(state.allocations[&A].phase, Phase::Created);
+    // Every digest says it again.
+    let again = digest(1, 2, &[(A, waits(9))]);
+    let (names, _, _) = taken(&[before.clone(), ended.clone(), again]);
+    assert!(names.is_empty(), "{names:?}");
+    // It runs again.
+    let back = report(1, vec![item(3, A, running(A, 1, None))]);
+    let (names, _, state) = taken(&[before, ended, back]);
+    assert_eq!(names, ["allocation.restarted", "allocation.running"]);
+    assert_eq!(state.allocations[&A].phase, Phase::Running);
+}
+
+#[test]
+fn a_late_word_about_its_image_says_nothing_of_a_container_that_runs() {
+    let waits = Observed::Retrying {
+        step: RetryStep::Pull,
+        message: "no route".into(),
+        attempt: 1,
+        exit: None,
+        next_try_at: Timestamp::from_millis(9),
+    };
+    let (names, _, _) = taken(&[report(1, vec![item(1, A, waits.clone())])]);
+    assert_eq!(names, ["allocation.retry_scheduled"]);
+    let (names, _, _) = taken(&[
+        report(1, vec![item(1, A, running(A, 0, None))]),
+        report(1, vec![item(2, A, waits)]),
+    ]);
+    assert!(names.is_empty(), "{names:?}");
 }

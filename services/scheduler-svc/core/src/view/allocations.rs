@@ -70,6 +70,7 @@ impl SchedulerView {
                 row.healthy = None;
                 row.running_since = Some(recorded.recorded_at);
             }
+            AllocationEvent::RetryScheduled(_) => row.healthy = None,
             AllocationEvent::Exited(exited) => {
                 row.ending = Some(format!("exited with code {}", exited.exit_code));
                 end(state, row, recorded, Some(exited.exit_code));
