@@ -86,7 +86,9 @@ pub async fn run(options: &Options) -> Result<()> {
     for pair in pairs {
         print_pair(pair);
     }
-    println!("  Swarm mode, service of 1 task, endpoint mode dnsrr, no network of its own");
+    println!(
+        "  Swarm mode, service of 1 task, endpoint mode dnsrr, a bridge of each node that is there before"
+    );
     print("Swarm: asked → task running", peer.known);
     print("Swarm: asked → process began", peer.began);
     println!("  at the end: {}", load());

@@ -7,6 +7,7 @@ mod deploy;
 mod engine;
 mod loss;
 mod moment;
+mod plan;
 mod relay;
 mod scale;
 mod servers;
@@ -31,6 +32,8 @@ enum What {
     Append(append::Options),
     /// From commit to consumer against JetStream's own publish and deliver.
     Relay(relay::Options),
+    /// Placement decisions on many nodes.
+    Plan(plan::Options),
     /// One container from deploy to running, against the raw engine and Swarm mode.
     Deploy(deploy::Options),
     /// Many containers on several engines, against the raw engines and Swarm mode.
@@ -47,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().what {
         What::Append(options) => append::run(&options).await,
         What::Relay(options) => relay::run(&options).await,
+        What::Plan(options) => plan::run(&options).await,
         What::Deploy(options) => deploy::run(&options).await,
         What::Scale(options) => scale::run(&options).await,
         What::Loss(options) => loss::run(&options).await,

@@ -7,7 +7,7 @@ use berth_ids::Timestamp;
 use berth_lab::Lab;
 use bollard::{
     models::{
-        EndpointSpec, EndpointSpecModeEnum, NodeState, ServiceSpec, ServiceSpecMode,
+        EndpointSpec, EndpointSpecModeEnum, NetworkAttachmentConfig, NodeState, ServiceSpec, ServiceSpecMode,
         ServiceSpecModeReplicated, TaskSpec, TaskSpecContainerSpec, TaskState,
     },
     query_parameters::{ListNodesOptions, ListTasksOptionsBuilder},
@@ -17,6 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A bridge of each node under one name, as an application of Berth has: the engines do the same work for a
+/// container then.
+const NETWORK: &str = "berth-bench";
+const NETWORK_CONFIG: &str = "berth-bench-config";
 /// Label of the engine for containers of a service.
 const LABEL: &str = "com.docker.swarm.service.name";
 /// Time between two looks at the manager: it has no stream of what its tasks do.
@@ -80,8 +84,13 @@ impl Swarm {
                     manager,
                 ])?;
             }
+            node.docker(&["network", "create", "--config-only", NETWORK_CONFIG])?;
             engines.push(Engine::of(node).await?);
         }
+        let first = lab.node(1).context("at least one node")?;
+        let mut create = vec!["network", "create", "--driver", "bridge", "--scope", "swarm"];
+        create.extend(["--config-from", NETWORK_CONFIG, NETWORK]);
+        first.docker(&create)?;
         let manager = engines.first().context("at least one node")?.clone();
         let image = share_image(&lab)?;
         Ok(Self {
@@ -107,6 +116,10 @@ impl Swarm {
                     image: Some(self.image.clone()),
                     ..TaskSpecContainerSpec::default()
                 }),
+                networks: Some(vec![NetworkAttachmentConfig {
+                    target: Some(NETWORK.to_owned()),
+                    ..NetworkAttachmentConfig::default()
+                }]),
                 ..TaskSpec::default()
             }),
             endpoint_spec: Some(EndpointSpec {
