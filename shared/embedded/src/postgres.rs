@@ -24,6 +24,10 @@ const LOCK: &str = "postgres.lock";
 const SOCKET_PORT: u16 = 5432;
 /// A socket path must fit into 107 bytes; the rest is for `/.s.PGSQL.5432`.
 const LONGEST_SOCKET_FOLDER: usize = 88;
+/// How often a start is tried: the one before may still be dying.
+const START_ATTEMPTS: u32 = 5;
+/// Wait before the next.
+const START_PAUSE: Duration = Duration::from_secs(1);
 /// Crash recovery of a large log takes its time.
 const READY_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -87,20 +91,32 @@ impl EmbeddedPostgres {
         let password_file = data.join(PASSWORD);
         let password = fs::read_to_string(&password_file).map_err(io_error("read", &password_file))?;
         let (socket_folder, borrowed) = socket_folder(&data, &account)?;
-        let program = program(&cluster, &socket_folder, &programs, &account, options);
-        let child = Supervised::start(program, Output::new(data.join("postgres.log")))?;
-        let postgres = Self {
+        let port = options.loopback_port.unwrap_or(SOCKET_PORT);
+        let mut attempt = 1;
+        let child = loop {
+            drop_socket_lock(&socket_folder, port)?;
+            let program = program(&cluster, &socket_folder, &programs, &account, options);
+            let child = Supervised::start(program, Output::new(data.join("postgres.log")))?;
+            match child.wait_ready(READY_PATIENCE, |pid| is_ready(&cluster, pid)) {
+                Ok(()) => break child,
+                // One that was killed a moment ago is still in the list of processes until it is reaped.
+                Err(error @ Error::EndedEarly { .. }) if attempt < START_ATTEMPTS => {
+                    tracing::warn!(%error, attempt, "Postgres did not start; trying again");
+                    attempt += 1;
+                    drop(child);
+                    std::thread::sleep(START_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Self {
             child,
             socket_folder,
-            port: options.loopback_port.unwrap_or(SOCKET_PORT),
+            port,
             borrowed_socket_folder: borrowed,
             password,
             _lock: lock,
-        };
-        postgres
-            .child
-            .wait_ready(READY_PATIENCE, |pid| is_ready(&cluster, pid))?;
-        Ok(postgres)
+        })
     }
 
     /// The URL of a database; it holds the password.
@@ -228,6 +244,16 @@ fn settings(socket_folder: &Path, options: &PostgresOptions) -> Vec<String> {
         "log_line_prefix=%m [%p] %q%u@%d ".into(),
         "timezone=UTC".into(),
     ]
+}
+
+/// Takes away the lock beside the socket that a killed one left. The lock inside the data stays: it is the
+/// one that guards the data, and ours on the folder says that nobody else is here.
+fn drop_socket_lock(folder: &Path, port: u16) -> Result<(), Error> {
+    let lock = folder.join(format!(".s.PGSQL.{port}.lock"));
+    match fs::remove_file(&lock) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", &lock)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Postgres itself writes into postmaster.pid whether it accepts connections.

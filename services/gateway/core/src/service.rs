@@ -19,6 +19,19 @@ pub(crate) struct Tally {
     pub(crate) starting: u32,
 }
 
+impl Tally {
+    /// Containers that do their work: those that run, or whose check passed if there is one.
+    fn well(&self, has_check: bool) -> u32 {
+        if has_check { self.healthy } else { self.running }
+    }
+}
+
+fn has_check(application: &ApplicationRow, service: &str) -> bool {
+    let spec = application.spec.services.get(service);
+    let check = spec.and_then(|spec| spec.container.healthcheck.as_ref());
+    check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
+}
+
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -105,7 +118,7 @@ impl ApiView {
             ApplicationStatus::Pending
         } else if tally.unhealthy > 0 || tally.broken > 0 {
             ApplicationStatus::Degraded
-        } else if tally.running + tally.completed < tally.wanted {
+        } else if tally.well(has_check(application, name)) + tally.completed < tally.wanted {
             ApplicationStatus::Deploying
         } else {
             ApplicationStatus::Running
