@@ -3,14 +3,15 @@
 use crate::{
     bus::Faults,
     check::{self, Fault},
+    rng::Rng,
     sim::{CLUSTER, Sim, name},
 };
 use berth_events::{
-    ClusterCommand, NodeFacts, ReleaseSource, SchedulerCommand,
+    ClusterCommand, DeployMethod, NodeFacts, ReleaseSource, SchedulerCommand,
     spec::{
-        Affinity, ApplicationSpec, ContainerSpec, DependencyCondition, HealthcheckSpec, MountSource,
-        MountSpec, Operator, PortSpec, ReschedulePolicy, RestartCondition, RestartPolicy, ServiceMode,
-        ServiceSpec,
+        Affinity, ApplicationSpec, ContainerSpec, DependencyCondition, FailureAction, HealthcheckSpec,
+        MountSource, MountSpec, Operator, PortSpec, ReschedulePolicy, RestartCondition, RestartPolicy,
+        ServiceMode, ServiceSpec, UpdateOrder, UpdatePolicy,
     },
 };
 use berth_ids::{ApplicationId, NodeId, ReleaseId};
@@ -67,6 +68,7 @@ pub fn rest(sim: &mut Sim) -> Result<(), Fault> {
     }
     let mut last = Ok(());
     for _ in 0..MAX_REST_ROUNDS {
+        resume_all(sim);
         sim.run(Duration::from_secs(10))?;
         last = check::at_rest(sim);
         if last.is_ok() {
@@ -81,6 +83,18 @@ pub fn rest(sim: &mut Sim) -> Result<(), Fault> {
     last
 }
 
+/// Somebody looks after the releases that have paused.
+fn resume_all(sim: &mut Sim) {
+    let applications = sim.services.scheduler.applications_of(CLUSTER);
+    let paused: Vec<ApplicationId> = applications
+        .filter(|row| row.paused)
+        .map(|row| row.application_id)
+        .collect();
+    for application_id in paused {
+        sim.scheduler(SchedulerCommand::ResumeRelease { application_id });
+    }
+}
+
 fn deed(sim: &mut Sim) {
     let nodes: Vec<NodeId> = sim.agents.keys().copied().collect();
     let Some(node) = sim.rng.pick(&nodes) else {
@@ -93,7 +107,7 @@ fn deed(sim: &mut Sim) {
         .map(|row| row.application_id)
         .collect();
     let application = sim.rng.pick(&applications);
-    match (sim.rng.between(0, 23), application) {
+    match (sim.rng.between(0, 27), application) {
         (0..=5, _) => deploy(sim),
         (6, Some(application_id)) => {
             let replicas = u32::try_from(sim.rng.between(0, 6)).unwrap_or(0);
@@ -129,6 +143,24 @@ fn deed(sim: &mut Sim) {
                 service: "db".to_owned(),
                 slots: Default::default(),
             });
+        }
+        (24, Some(application_id)) => {
+            let release_id = ReleaseId::from_u128(sim.services.id());
+            let to = sim.rng.chance(30).then_some(1);
+            let unsettled_only = sim.rng.chance(30);
+            sim.scheduler(SchedulerCommand::Rollback {
+                application_id,
+                release_id,
+                to,
+                unsettled_only,
+                expected_version: None,
+            });
+        }
+        (25, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::PauseRelease { application_id });
+        }
+        (26, Some(application_id)) => {
+            sim.scheduler(SchedulerCommand::ResumeRelease { application_id });
         }
         (other, _) => fault(sim, other, node),
     }
@@ -180,6 +212,7 @@ fn harm_a_container(sim: &mut Sim, node: NodeId) {
 fn deploy(sim: &mut Sim) {
     let number = sim.rng.between(1, APPLICATIONS);
     let spec = application(sim);
+    let standard = sim.rng.chance(20);
     let (application_id, release_id) = (sim.services.id(), sim.services.id());
     sim.scheduler(SchedulerCommand::Deploy {
         cluster_id: CLUSTER,
@@ -191,10 +224,34 @@ fn deploy(sim: &mut Sim) {
             image: "random".to_owned(),
         },
         warnings: vec![],
-        method: berth_events::DeployMethod::Rolling,
+        method: if standard {
+            DeployMethod::Standard
+        } else {
+            DeployMethod::Rolling
+        },
         must_exist: None,
         expected_version: None,
     });
+}
+
+fn policy(rng: &mut Rng) -> UpdatePolicy {
+    let action = [
+        FailureAction::Pause,
+        FailureAction::Continue,
+        FailureAction::Rollback,
+    ];
+    UpdatePolicy {
+        parallelism: u32::try_from(rng.between(0, 3)).unwrap_or(1),
+        order: if rng.chance(50) {
+            UpdateOrder::StartFirst
+        } else {
+            UpdateOrder::StopFirst
+        },
+        delay_ms: if rng.chance(30) { 3_000 } else { 0 },
+        monitor_ms: if rng.chance(30) { 5_000 } else { 0 },
+        max_failure_permille: if rng.chance(30) { 400 } else { 0 },
+        failure_action: rng.pick(&action).unwrap_or_default(),
+    }
 }
 
 fn application(sim: &mut Sim) -> ApplicationSpec {
@@ -220,6 +277,7 @@ fn application(sim: &mut Sim) -> ApplicationSpec {
             soft: false,
         });
     }
+    web.update = rng.chance(60).then(|| policy(rng));
     let mut db = service(1, "ok:db");
     db.container.mounts.push(MountSpec {
         source: MountSource::Volume {
