@@ -8,6 +8,7 @@ mod images;
 mod logs;
 mod shared;
 mod spec;
+mod stats;
 
 pub use facts::disk_bytes;
 pub use images::ImageError;

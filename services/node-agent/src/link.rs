@@ -9,6 +9,7 @@ mod heartbeat;
 mod logs;
 mod reports;
 mod secrets;
+mod trouble;
 
 pub use secrets::BusSecrets;
 
@@ -24,7 +25,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// The longest wait between two tries to connect again.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(2);
@@ -85,6 +89,8 @@ pub struct Link {
     cluster_id: ClusterId,
     tenant: Arc<str>,
     address: Arc<str>,
+    /// Looks for troubles of the connection.
+    _ear: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 /// Who connects where.
@@ -109,6 +115,8 @@ impl Link {
         let key = nkeys::KeyPair::from_seed(options.user_seed.expose_secret()).map_err(LinkError::Seed)?;
         let key = Arc::new(key);
         let (up_in, up) = watch::channel(false);
+        let ear = Arc::new(trouble::Ear::default());
+        let hearing = Arc::clone(&ear);
         let mut connect = ConnectOptions::new()
             .name(format!("agent {}", member.name))
             .custom_inbox_prefix(format!("_INBOX.{}", options.node_id))
@@ -119,6 +127,7 @@ impl Link {
                 Duration::from_millis(50_u64.saturating_mul(1 << attempt.min(6))).min(MAX_RECONNECT_DELAY)
             })
             .event_callback(move |event| {
+                hearing.hear(&event);
                 match event {
                     Event::Connected => drop(up_in.send_replace(true)),
                     Event::Disconnected | Event::Closed => drop(up_in.send_replace(false)),
@@ -142,6 +151,8 @@ impl Link {
                 urls: member.nats_urls.join(", "),
                 source,
             })?;
+        let listening = ear.listen(member.nats_urls.clone(), member.ca_pem.clone());
+        let ear = (!member.ca_pem.is_empty()).then(|| AbortOnDropHandle::new(tokio::spawn(listening)));
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         Ok(Self {
@@ -152,6 +163,7 @@ impl Link {
             cluster_id: member.cluster_id,
             tenant: member.tenant.into(),
             address: member.address.into(),
+            _ear: ear.map(Arc::new),
         })
     }
 

@@ -10,6 +10,7 @@ use crate::{
 use berth_events::{ContainerUsage, UsageSample};
 use berth_ids::{ClusterId, NodeId};
 use cgroup::Groups;
+pub(crate) use cgroup::Reading;
 use procfs::{Current, CurrentSI};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -70,17 +71,11 @@ impl Sampler {
 
     async fn container(&mut self, running: &Running) -> Option<ContainerUsage> {
         let id = &running.container_id;
-        if !self.groups.contains_key(id) {
-            let process = self.engine.process(id).await.ok().filter(|pid| *pid > 0)?;
-            let groups = Groups::of_process(Path::new("/proc"), Path::new("/sys/fs/cgroup"), process)?;
-            self.groups.insert(id.clone(), groups);
-        }
-        let reading = self.groups.get(id)?.read();
-        if reading.is_none() {
-            // It was restarted in another group, or the files are elsewhere: find it anew next time.
-            self.groups.remove(id);
-        }
-        let reading = reading?;
+        let reading = match self.files(id).await {
+            Some(reading) => reading,
+            // The files are elsewhere or not for this user.
+            None => self.engine.usage(id).await.ok().flatten()?,
+        };
         let now = Instant::now();
         let before = self.cpu.insert(id.clone(), (now, reading.cpu_nanos));
         Some(ContainerUsage {
@@ -92,6 +87,21 @@ impl Sampler {
             memory_limit_bytes: reading.memory_limit_bytes,
             pids: reading.pids,
         })
+    }
+
+    /// What the kernel's files say of a container.
+    async fn files(&mut self, id: &str) -> Option<Reading> {
+        if !self.groups.contains_key(id) {
+            let process = self.engine.process(id).await.ok().filter(|pid| *pid > 0)?;
+            let groups = Groups::of_process(Path::new("/proc"), Path::new("/sys/fs/cgroup"), process)?;
+            self.groups.insert(id.to_owned(), groups);
+        }
+        let reading = self.groups.get(id)?.read();
+        if reading.is_none() {
+            // It was restarted in another group: find it anew next time.
+            self.groups.remove(id);
+        }
+        reading
     }
 
     fn node_cpu(&mut self) -> u64 {

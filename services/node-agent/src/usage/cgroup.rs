@@ -23,15 +23,15 @@ pub(super) enum Groups {
 
 /// What a container uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Processor time since its start.
-    pub(super) cpu_nanos: u64,
+    pub(crate) cpu_nanos: u64,
     /// Memory without the page cache that can be dropped.
-    pub(super) memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
     /// 0: none.
-    pub(super) memory_limit_bytes: u64,
+    pub(crate) memory_limit_bytes: u64,
     /// Processes.
-    pub(super) pids: u64,
+    pub(crate) pids: u64,
 }
 
 impl Groups {
