@@ -1,5 +1,5 @@
 //! A worker on a real engine in a network namespace, ordered about without any bus.
-#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part, and ends by panicking
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)] // each test file uses its part, and ends by panicking
 
 use berth_agent_core::Applied;
 use berth_events::{
@@ -168,7 +168,11 @@ impl Rig {
     pub async fn eventually(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !holds(self) {
-            assert!(Instant::now() < end, "never: {what}");
+            if Instant::now() >= end {
+                let listed = self.docker(&["ps", "-a"]);
+                let told = self.remote.reports_after(0).await;
+                panic!("never: {what}\n{listed}\n{told:#?}");
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
