@@ -200,6 +200,9 @@ impl Bootstrap {
             user(folder, service, &services, true, now)?;
         }
         user(folder, SYSTEM_USER, &system, false, now)?;
+        // By this the others know that a command has passed the gateway.
+        let gateway = key(&folder.join("gateway.seed"), KeyPair::new_user)?;
+        files::write(&folder.join("gateway.pub"), &gateway.public_key())?;
         let bootstrap = Self {
             folder: folder.to_owned(),
             operator_seed: operator.seed().map_err(failed("operator"))?,

@@ -378,6 +378,41 @@ async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn no_service_speaks_for_a_user_and_what_is_given_up_is_told() {
+    let world = World::start().await;
+    let token_id = world.mint(api(Scope::Read), "reader").await;
+    let cluster = world.log.bus("cluster").await.unwrap();
+    let node_id: NodeId = new_id();
+    let forged = berth_testlog::command(CommandBody::Access(AccessCommand::RevokeCredential { node_id }));
+    let mut forged = berth_events::Command {
+        actor: format!("token:{token_id}"),
+        ..forged
+    };
+    let outcome = cluster.submit(&forged, None).await.unwrap();
+    assert!(
+        matches!(&outcome, CommandOutcome::Rejected(rejection) if rejection.code == "command.actor_unproven"),
+        "{outcome:?}"
+    );
+    forged.actor = "service:cluster".into();
+    forged.command_id = new_id();
+    let outcome = cluster.submit(&forged, None).await.unwrap();
+    assert!(matches!(outcome, CommandOutcome::Accepted { .. }), "{outcome:?}");
+
+    // What has no shape is handled by nobody: it is kept apart, and the log says so.
+    let subject = "cmd.access.mint_token.-".to_owned();
+    world.gateway.store(subject.clone(), &"no command").await.unwrap();
+    let told = eventually("the dead letter is told", || async {
+        match world.log.health().state {
+            berth_events::HealthState::Yellow(reason) => Some(reason),
+            _ => None,
+        }
+    })
+    .await
+    .unwrap();
+    assert!(told.contains(&subject) && told.contains("by access"), "{told}");
+}
+
 /// Rows of the vault, over all its tables.
 async fn in_vault(admin: &sqlx::PgPool) -> i64 {
     let sql = "select (select count(*) from vault.data_key) + (select count(*) from vault.version)";

@@ -4,6 +4,7 @@
 //! promises is decided in `berth-ledger-core` and `berth-eventsourcing`; this crate moves it.
 
 mod cache;
+mod dead;
 mod enable;
 mod error;
 mod intake;

@@ -40,6 +40,7 @@ const FORK_POLL: Duration = Duration::from_secs(2);
 pub(crate) struct Status {
     state: RwLock<HealthState>,
     relay: watch::Sender<Option<String>>,
+    dead: watch::Sender<Option<String>>,
     metrics: Arc<LedgerMetrics>,
     options: LedgerOptions,
     started_at: Timestamp,
@@ -62,8 +63,24 @@ impl Status {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
         match (state, &*self.relay.borrow()) {
             (HealthState::Green, Some(trouble)) => HealthState::Yellow(format!("the relay waits: {trouble}")),
+            (HealthState::Green, None) => match &*self.dead.borrow() {
+                Some(letters) => HealthState::Yellow(letters.clone()),
+                None => HealthState::Green,
+            },
             (state, _) => state,
         }
+    }
+
+    /// What was given up.
+    pub(crate) fn dead_letters(&self, letters: Option<String>) {
+        self.dead.send_if_modified(|known| {
+            let news = *known != letters;
+            if news && let Some(letters) = &letters {
+                tracing::warn!("{letters}");
+            }
+            *known = letters;
+            news
+        });
     }
 
     pub(crate) fn health(&self) -> ServiceHealth {
@@ -147,6 +164,7 @@ impl Ledger {
         let status = Status {
             state: RwLock::new(HealthState::Yellow("starting".into())),
             relay: watch::Sender::new(None),
+            dead: watch::Sender::new(None),
             metrics,
             options: options.clone(),
             started_at: Timestamp::from(Utc::now()),
@@ -182,6 +200,11 @@ impl Ledger {
             self.status.clone(),
             shutdown.clone(),
         ));
+        let dead = tokio::spawn(crate::dead::watch(
+            self.bus.clone(),
+            self.status.clone(),
+            shutdown.clone(),
+        ));
         while !shutdown.is_cancelled() {
             let wait = match self.term(&shutdown).await {
                 Ok(()) => Duration::ZERO,
@@ -205,6 +228,7 @@ impl Ledger {
         self.status.set(HealthState::Yellow("shutting down".into()));
         // It ends with `shutdown`; a panic in it is already reported.
         let _ = questions.await;
+        let _ = dead.await;
         Ok(())
     }
 

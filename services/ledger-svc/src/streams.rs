@@ -13,6 +13,12 @@ use std::time::Duration;
 pub const EVT: &str = "EVT";
 /// Stream of container logs on their way to log-svc.
 pub const LOGS: &str = "LOGS";
+/// Stream of dead letters.
+pub(crate) const ADV: &str = "ADV";
+/// Where services put what they give up.
+const DEAD_LETTERS: &str = "adv.*";
+/// What JetStream says of a message that it does not deliver any more: its service died at it each time.
+const GIVEN_UP: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>";
 /// The smallest `max_payload` of a server: the largest append, its quotes escaped, with its envelope.
 pub const MIN_MAX_PAYLOAD: usize = 2 * MAX_APPEND_BYTES + 512 * 1024;
 /// 2.9 silently ignores `first_sequence`.
@@ -26,6 +32,10 @@ const CMD_MAX_MESSAGES: i64 = 100_000;
 /// Reports are sent again from the agent's journal.
 const RPT_MAX_AGE: Duration = DAY;
 const RPT_MAX_MESSAGES: i64 = 1_000_000;
+/// People look at dead letters within this time; then the service is told well again.
+const ADV_MAX_AGE: Duration = DAY;
+const ADV_MAX_MESSAGES: i64 = 10_000;
+const ADV_MAX_BYTES: i64 = 64 * 1024 * 1024;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// Checks that the server can carry what the log can hold.
@@ -72,7 +82,7 @@ pub(crate) fn evt(options: &LedgerOptions, first: u64) -> Config {
 }
 
 /// The other streams.
-fn others(options: &LedgerOptions) -> [Config; 4] {
+fn others(options: &LedgerOptions) -> [Config; 5] {
     let work = |name, subject| Config {
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::New,
@@ -101,6 +111,13 @@ fn others(options: &LedgerOptions) -> [Config; 4] {
             max_bytes: options.logs_max_bytes,
             ..stream(LOGS, "log.>", options)
         },
+        Config {
+            subjects: vec![DEAD_LETTERS.to_owned(), GIVEN_UP.to_owned()],
+            max_age: ADV_MAX_AGE,
+            max_messages: ADV_MAX_MESSAGES,
+            max_bytes: ADV_MAX_BYTES,
+            ..stream(ADV, DEAD_LETTERS, options)
+        },
     ]
 }
 
@@ -125,7 +142,7 @@ pub(crate) const EVT_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(crate) const WORK_MAX_BYTES: i64 = GIB;
 pub(crate) const LOGS_MAX_BYTES: i64 = 2 * GIB;
 
-/// Makes or updates CMD, RPT, DOC and LOGS.
+/// Makes or updates CMD, RPT, DOC, LOGS and ADV.
 pub(crate) async fn ensure_others(jetstream: &Context, options: &LedgerOptions) -> Result<(), LedgerError> {
     for config in others(options) {
         let action = format!("make stream {}", config.name);

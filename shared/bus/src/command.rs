@@ -1,15 +1,17 @@
 //! Commands: sent through the work-queue CMD, answered when their outcome is recorded.
 
-use crate::{Bus, BusError, connect::encode, subject};
-use async_nats::{
-    HeaderMap,
-    jetstream::{self, AckKind, consumer::pull},
+use crate::{
+    Bus, Delivered, Handled,
+    actor::{PROOF_HEADER, unproven},
+    connect::encode,
+    subject,
 };
+use async_nats::HeaderMap;
 use berth_events::{Command, CommandOutcome, CommandStatus};
 use berth_ids::ClusterId;
 use futures::StreamExt;
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 /// The largest command, encoded, in bytes.
 pub const MAX_COMMAND_BYTES: usize = 512 * 1024;
@@ -19,16 +21,6 @@ const SUBMIT_WAIT: Duration = Duration::from_secs(10);
 const DIRECT_WAIT: Duration = Duration::from_secs(2);
 /// Time between two questions to the log.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Time after which an unanswered delivery is delivered again.
-const ACK_WAIT: Duration = Duration::from_secs(15);
-/// Deliveries of one command before it is given up: hours, so that an outage of the database loses none.
-const MAX_DELIVERIES: i64 = 1_000;
-/// The longest wait before a command is delivered again.
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Commands of one service decided at the same time.
-const MAX_PARALLEL_COMMANDS: usize = 32;
-/// Wait before a broken consumer is made again, and first wait before a command is delivered again.
-const RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// Why a sender does not know an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +68,9 @@ impl Bus {
         headers.insert("Nats-Msg-Id", command.command_id.to_string().as_str());
         if let Some(trace) = &command.traceparent {
             headers.insert(subject::TRACE_HEADER, trace.as_str());
+        }
+        if let Some(proof) = self.actors.sign(&subject, &payload) {
+            headers.insert(PROOF_HEADER, proof.as_str());
         }
         let deadline = tokio::time::Instant::now() + SUBMIT_WAIT;
         let ack = self
@@ -134,12 +129,23 @@ impl Bus {
         F: Fn(Command) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Handled> + Send + 'static,
     {
+        let actors = self.actors.clone();
         let handler = Arc::new(move |delivered: Delivered| {
             let decoded = serde_json::from_slice::<Command>(&delivered.payload);
-            let future = decoded.map(&handler);
+            let proven = decoded
+                .as_ref()
+                .is_ok_and(|command| actors.proves(&command.actor, &delivered));
+            let future = decoded.map(|command| match proven {
+                true => Ok(handler(command)),
+                false => Err(unproven(&command)),
+            });
             async move {
                 match future {
-                    Ok(handled) => handled.await,
+                    Ok(Ok(handled)) => handled.await,
+                    Ok(Err(rejection)) => {
+                        tracing::error!(target: "audit", subject = delivered.subject, "{}", rejection.message);
+                        Handled::Outcome(CommandOutcome::Rejected(rejection))
+                    }
                     Err(error) => {
                         tracing::error!(%error, "a command on `{}` does not have its shape", delivered.subject);
                         Handled::Drop
@@ -157,111 +163,6 @@ impl Bus {
         )
         .await;
     }
-
-    /// Takes messages of a work-queue off until shutdown (reports of agents, commands).
-    pub async fn serve_queue<F, Fut>(
-        &self,
-        stream: &str,
-        filter: &str,
-        durable: &str,
-        shutdown: CancellationToken,
-        handler: Arc<F>,
-    ) where
-        F: Fn(Delivered) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Handled> + Send + 'static,
-    {
-        let limit = Arc::new(tokio::sync::Semaphore::new(MAX_PARALLEL_COMMANDS));
-        let tasks = TaskTracker::new();
-        while !shutdown.is_cancelled() {
-            let mut messages = match self.pull(stream, filter, durable).await {
-                Ok(messages) => messages,
-                Err(error) => {
-                    tracing::warn!(%error, "queue `{filter}` is not there yet; trying again");
-                    tokio::time::sleep(RETRY_DELAY).await;
-                    continue;
-                }
-            };
-            while let Some(next) = tokio::select! {
-                next = messages.next() => next,
-                () = shutdown.cancelled() => None,
-            } {
-                let message = match next {
-                    Ok(message) => message,
-                    Err(error) => {
-                        tracing::warn!(%error, "queue `{filter}` broke; reading it anew");
-                        break;
-                    }
-                };
-                let Ok(permit) = limit.clone().acquire_owned().await else {
-                    break;
-                };
-                let (bus, handler) = (self.clone(), handler.clone());
-                tasks.spawn(async move {
-                    bus.handle_one(message, &*handler).await;
-                    drop(permit);
-                });
-            }
-        }
-        tasks.close();
-        tasks.wait().await;
-    }
-
-    async fn pull(&self, stream: &str, filter: &str, durable: &str) -> Result<pull::Stream, BusError> {
-        let failed =
-            |error: &dyn std::fmt::Display| BusError::stream(format!("read queue `{filter}`"), error);
-        let config = pull::Config {
-            durable_name: Some(durable.to_owned()),
-            filter_subject: filter.to_owned(),
-            ack_wait: ACK_WAIT,
-            max_deliver: MAX_DELIVERIES,
-            ..Default::default()
-        };
-        let consumer = self
-            .jetstream
-            .create_consumer_on_stream(config, stream)
-            .await
-            .map_err(|error| failed(&error))?;
-        consumer.messages().await.map_err(|error| failed(&error))
-    }
-
-    async fn handle_one<F, Fut>(&self, message: jetstream::Message, handler: &F)
-    where
-        F: Fn(Delivered) -> Fut,
-        Fut: Future<Output = Handled>,
-    {
-        let reply = message
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get(subject::REPLY_HEADER))
-            .map(|value| value.as_str().to_owned());
-        let delivered = Delivered {
-            subject: message.subject.to_string(),
-            payload: message.payload.clone(),
-        };
-        let delivered_times = message.info().map_or(1, |info| info.delivered);
-        let kind = match handler(delivered).await {
-            Handled::Outcome(outcome) => {
-                if let (Some(reply), Ok(payload)) = (reply, serde_json::to_vec(&outcome))
-                    && let Err(error) = self.client.publish(reply, payload.into()).await
-                {
-                    tracing::debug!(%error, "could not answer a command; its sender will ask the log");
-                }
-                AckKind::Ack
-            }
-            Handled::Done => AckKind::Ack,
-            Handled::Retry => AckKind::Nak(Some(retry_delay(delivered_times))),
-            Handled::Drop => AckKind::Term,
-        };
-        if let Err(error) = message.ack_with(kind).await {
-            tracing::debug!(%error, "could not acknowledge a message; it will come again");
-        }
-    }
-}
-
-/// Doubles with each delivery up to `MAX_RETRY_DELAY`.
-fn retry_delay(delivered: i64) -> Duration {
-    let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(0).min(10);
-    RETRY_DELAY.saturating_mul(1 << doublings).min(MAX_RETRY_DELAY)
 }
 
 fn key_reused(command: &Command) -> berth_events::Rejection {
@@ -276,28 +177,6 @@ fn key_reused(command: &Command) -> berth_events::Rejection {
     }
 }
 
-/// What became of a delivered message.
-#[derive(Debug, Clone)]
-pub enum Handled {
-    /// Its outcome is recorded: answer and acknowledge.
-    Outcome(CommandOutcome),
-    /// It is taken care of: acknowledge.
-    Done,
-    /// Not now: deliver it again.
-    Retry,
-    /// It can never be handled.
-    Drop,
-}
-
-/// A message of a work-queue.
-#[derive(Debug, Clone)]
-pub struct Delivered {
-    /// Its subject.
-    pub subject: String,
-    /// Its body.
-    pub payload: bytes::Bytes,
-}
-
 /// Which commands are taken, and until when.
 #[derive(Clone)]
 pub struct CommandSink {
@@ -305,17 +184,4 @@ pub struct CommandSink {
     pub service: String,
     /// When to stop.
     pub shutdown: CancellationToken,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_the_limit() {
-        assert_eq!(retry_delay(1), RETRY_DELAY);
-        assert_eq!(retry_delay(2), RETRY_DELAY * 2);
-        assert_eq!(retry_delay(1_000), MAX_RETRY_DELAY);
-        assert_eq!(retry_delay(0), RETRY_DELAY);
-    }
 }

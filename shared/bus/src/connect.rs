@@ -1,6 +1,6 @@
 //! The connection of one process (or one service in a process) to the bus.
 
-use crate::BusError;
+use crate::{BusError, actor::Actors, trouble::Troubles};
 use async_nats::{Client, ConnectOptions, jetstream};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,6 +30,8 @@ pub struct Bus {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
     pub(crate) user: Arc<str>,
+    pub(crate) actors: Actors,
+    pub(crate) troubles: Troubles,
 }
 
 impl Bus {
@@ -66,7 +68,14 @@ impl Bus {
                 url: options.url.clone(),
                 source,
             })?;
-        Ok(Self::from_client(client, &options.user))
+        let actors = match &options.credentials {
+            Some(path) => Actors::beside(path, &options.user)?,
+            None => Actors::default(),
+        };
+        Ok(Self {
+            actors,
+            ..Self::from_client(client, &options.user)
+        })
     }
 
     /// Wraps a connection made elsewhere.
@@ -77,7 +86,14 @@ impl Bus {
             client,
             jetstream,
             user: user.into(),
+            actors: Actors::default(),
+            troubles: Troubles::default(),
         }
+    }
+
+    /// What is the matter with the queues that this connection serves, in words; empty if nothing is.
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.now()
     }
 
     /// The plain client.

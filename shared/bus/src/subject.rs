@@ -39,6 +39,11 @@ pub fn document(cluster: ClusterId, kind: &str, key: &str) -> String {
     format!("doc.{cluster}.{kind}.{key}")
 }
 
+/// `adv.<service>`: messages that it gave up.
+pub fn dead_letter(service: &str) -> String {
+    format!("adv.{service}")
+}
+
 /// `hb.<node>`.
 pub fn heartbeat(node: NodeId) -> String {
     format!("hb.{node}")

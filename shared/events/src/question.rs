@@ -150,3 +150,18 @@ pub enum HealthState {
     /// Does not work until somebody acts.
     Red(String),
 }
+
+/// `adv.<service>`: a message of a queue that nobody will handle any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeadLetter {
+    /// Who gave it up.
+    pub service: String,
+    /// Where it came.
+    pub subject: String,
+    /// How often it was tried.
+    pub deliveries: u64,
+    /// Why.
+    pub reason: String,
+    /// The message itself.
+    pub payload: String,
+}

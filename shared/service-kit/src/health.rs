@@ -8,10 +8,15 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How often a service looks at its queues.
+const QUEUE_LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Where a service says how it is. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
     inner: Arc<Mutex<ServiceHealth>>,
+    /// What is the matter with its queues; it does not do its work then, whatever its view is.
+    queues: Arc<Mutex<Vec<String>>>,
 }
 
 impl Health {
@@ -27,6 +32,7 @@ impl Health {
                 started_at: crate::Clock::now(),
                 reads: Feature::introduced().collect(),
             })),
+            queues: Arc::default(),
         }
     }
 
@@ -52,9 +58,30 @@ impl Health {
         self.lock().position = Some(position);
     }
 
+    /// Says what is the matter with its queues.
+    pub fn queues(&self, troubles: Vec<String>) {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if *queues != troubles {
+            let service = self.lock().service.clone();
+            match troubles.first() {
+                Some(reason) => tracing::error!(service, reason, "a queue of the service fails"),
+                None => tracing::info!(service, "the queues of the service are well again"),
+            }
+            *queues = troubles;
+        }
+    }
+
     /// How it is now.
     pub fn get(&self) -> ServiceHealth {
-        self.lock().clone()
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut health = self.lock().clone();
+        if let (Some(first), HealthState::Green | HealthState::Yellow(_)) = (queues.first(), &health.state) {
+            health.state = HealthState::Red(match queues.len() {
+                1 => first.clone(),
+                all => format!("{first}; and {} more", all - 1),
+            });
+        }
+        health
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ServiceHealth> {
@@ -69,12 +96,22 @@ pub async fn answer_health(context: crate::ServiceContext) {
         question: "health".to_owned(),
         shutdown: context.shutdown,
     };
-    let health = context.health;
+    let (health, bus, shutdown) = (context.health, context.bus.clone(), sink.shutdown.clone());
+    let watched = health.clone();
+    let watch_queues = async move {
+        while !shutdown.is_cancelled() {
+            watched.queues(bus.troubles());
+            tokio::select! {
+                () = tokio::time::sleep(QUEUE_LOOK_INTERVAL) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    };
     let answer = move |_: String, _: serde_json::Value| {
         let health = health.clone();
         async move { Ok(health.get()) }
     };
-    context.bus.answer(sink, answer).await;
+    tokio::join!(context.bus.answer(sink, answer), watch_queues);
 }
 
 /// Serves `/health` and `/metrics` of all services of this process until shutdown.
@@ -109,4 +146,20 @@ async fn health(State(services): State<Arc<Vec<Health>>>) -> (StatusCode, Json<V
         },
         Json(all),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_queue_is_red_whatever_the_view_is_and_says_why() {
+        let health = Health::new("scheduler", "one");
+        health.queues(vec!["a message on `rpt.alloc.n` failed 7 times".into()]);
+        assert!(matches!(health.get().state, HealthState::Red(reason) if reason.contains("rpt.alloc.n")));
+        health.set(HealthState::Yellow("the view is held up".into()));
+        assert!(matches!(health.get().state, HealthState::Red(reason) if reason.contains("rpt.alloc.n")));
+        health.queues(vec![]);
+        assert!(matches!(health.get().state, HealthState::Yellow(_)));
+    }
 }

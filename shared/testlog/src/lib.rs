@@ -109,6 +109,11 @@ impl TestLog {
         connect(&self.services.nats_url(), user, self.credentials.as_deref()).await
     }
 
+    /// How the log is.
+    pub fn health(&self) -> berth_events::ServiceHealth {
+        self.ledger.health()
+    }
+
     /// The servers themselves.
     pub fn services(&self) -> &TestServices {
         &self.services

@@ -141,7 +141,7 @@ fn take_from(stream: &str, durable: &str, filter: &str) -> Vec<String> {
 /// A service that decides commands: takes its own, appends, answers those who sent them.
 fn decides(permissions: Permissions, service: &str) -> Permissions {
     permissions
-        .may_publish([format!("led.append.{service}")])
+        .may_publish([format!("led.append.{service}"), format!("adv.{service}")])
         .may_publish(take_from("CMD", service, &format!("cmd.{service}.>")))
         .may_publish(COMMANDERS.iter().map(|sender| format!("_INBOX.{sender}.>")))
 }
