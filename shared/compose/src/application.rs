@@ -72,6 +72,7 @@ pub(crate) fn read(
         return out;
     }
     read_services(cx, &entries, sources, project_directory, &mut out);
+    crate::shares::apply(cx, &entries, &mut out.spec);
     let uses_default = out
         .spec
         .services

@@ -121,6 +121,39 @@ pub(crate) const SERVICE: Keys = Keys {
         "platform",
         "pull_policy",
         "profiles",
+        "links",
+        "external_links",
+        "volumes_from",
+        "dns",
+        "dns_search",
+        "dns_opt",
+        "domainname",
+        "devices",
+        "device_cgroup_rules",
+        "gpus",
+        "runtime",
+        "security_opt",
+        "userns_mode",
+        "uts",
+        "cgroup",
+        "cgroup_parent",
+        "group_add",
+        "isolation",
+        "mac_address",
+        "oom_kill_disable",
+        "oom_score_adj",
+        "mem_swappiness",
+        "memswap_limit",
+        "blkio_config",
+        "cpu_period",
+        "cpu_quota",
+        "cpu_rt_period",
+        "cpu_rt_runtime",
+        "cpuset",
+        "storage_opt",
+        "annotations",
+        "dns_options",
+        "oom-kill-disable",
         "x-berth-public",
         "x-berth-abandon-volume",
         "x-berth-strategy",
@@ -137,49 +170,12 @@ pub(crate) const SERVICE: Keys = Keys {
             "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",
         ),
         (
-            "links",
-            "services of one network reach each other by name; use network aliases for other names",
-        ),
-        ("external_links", LATER),
-        ("volumes_from", "name the same volume in both services"),
-        (
             "secrets",
             "use environment variables, which are kept in the vault",
         ),
         ("configs", "put the content into the image or into a volume"),
-        ("dns", LATER),
-        ("dns_search", LATER),
-        ("dns_opt", LATER),
-        ("domainname", "write the whole name under `hostname`"),
-        ("devices", LATER),
-        ("device_cgroup_rules", LATER),
-        ("gpus", LATER),
-        ("runtime", LATER),
-        ("security_opt", LATER),
-        ("userns_mode", LATER),
-        ("uts", LATER),
-        ("cgroup", LATER),
-        ("cgroup_parent", LATER),
-        ("group_add", LATER),
-        ("isolation", "Berth runs Linux containers only"),
-        ("mac_address", "the engine chooses it"),
-        ("oom_kill_disable", "set `mem_limit` so that the container fits"),
-        ("oom_score_adj", LATER),
-        ("mem_swappiness", "set it on the node"),
-        (
-            "memswap_limit",
-            "the engine allows as much swap as memory; set it on the node",
-        ),
-        ("blkio_config", LATER),
         ("cpu_count", "use `cpus`"),
         ("cpu_percent", "use `cpus`"),
-        ("cpu_period", "use `cpus`"),
-        ("cpu_quota", "use `cpus`"),
-        ("cpu_rt_period", LATER),
-        ("cpu_rt_runtime", LATER),
-        ("cpuset", "use `cpus`, and a constraint on a node label"),
-        ("storage_opt", LATER),
-        ("annotations", "use `labels`"),
         ("attach", "`berth logs` shows the output"),
         ("develop", "it is for work on one machine"),
         ("label_file", "write the labels under `labels`"),
@@ -193,6 +189,18 @@ pub(crate) const SERVICE: Keys = Keys {
         ("credential_spec", "Berth runs Linux containers only"),
         ("use_api_socket", "the engine is reached through Berth only"),
         ("external", LATER),
+        (
+            "kernel_memory",
+            "kernels and engines of today have no such limit; set `mem_limit`",
+        ),
+        (
+            "memswap_reservation",
+            "no engine has such a limit; set `mem_reservation`",
+        ),
+        (
+            "volume_driver",
+            "write `driver` at the volume under the top-level `volumes`",
+        ),
     ],
 };
 
@@ -243,12 +251,8 @@ pub(crate) const LIMITS: Keys = Keys {
 };
 
 pub(crate) const RESERVATIONS: Keys = Keys {
-    read: &["cpus", "memory"],
-    unsupported: &[
-        ("devices", LATER),
-        ("generic_resources", LATER),
-        ("pids", "set it under `limits`"),
-    ],
+    read: &["cpus", "memory", "devices"],
+    unsupported: &[("generic_resources", LATER), ("pids", "set it under `limits`")],
 };
 
 pub(crate) const RESTART_POLICY: Keys = Keys {
@@ -367,5 +371,27 @@ pub(crate) const DEPENDENCY: Keys = Keys {
 
 pub(crate) const ENV_FILE: Keys = Keys {
     read: &["path", "required", "format"],
+    unsupported: &[],
+};
+
+pub(crate) const DEVICE: Keys = Keys {
+    read: &["source", "target", "permissions"],
+    unsupported: &[],
+};
+
+pub(crate) const DEVICE_REQUEST: Keys = Keys {
+    read: &["driver", "count", "device_ids", "capabilities", "options"],
+    unsupported: &[],
+};
+
+pub(crate) const BLKIO: Keys = Keys {
+    read: &[
+        "weight",
+        "weight_device",
+        "device_read_bps",
+        "device_write_bps",
+        "device_read_iops",
+        "device_write_iops",
+    ],
     unsupported: &[],
 };

@@ -60,7 +60,7 @@ struct Rule {
     find: fn(&ContainerSpec, &ApplicationSpec) -> Found,
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 13] = [
     Rule {
         name: "privileged",
         allowed_by: SecurityPolicy::Open,
@@ -90,6 +90,31 @@ const RULES: [Rule; 8] = [
         name: "dangerous_capability",
         allowed_by: SecurityPolicy::Open,
         find: dangerous_capability,
+    },
+    Rule {
+        name: "node_device",
+        allowed_by: SecurityPolicy::Open,
+        find: node_device,
+    },
+    Rule {
+        name: "weak_security",
+        allowed_by: SecurityPolicy::Open,
+        find: weak_security,
+    },
+    Rule {
+        name: "control_group",
+        allowed_by: SecurityPolicy::Open,
+        find: control_group,
+    },
+    Rule {
+        name: "memory_priority",
+        allowed_by: SecurityPolicy::Open,
+        find: memory_priority,
+    },
+    Rule {
+        name: "engine_runtime",
+        allowed_by: SecurityPolicy::Baseline,
+        find: engine_runtime,
     },
     Rule {
         name: "host_path",
@@ -197,7 +222,14 @@ fn host_network(container: &ContainerSpec, spec: &ApplicationSpec) -> Found {
 }
 
 fn host_namespace(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
-    let namespaces = [("pid", &container.pid_mode), ("ipc", &container.ipc_mode)];
+    let engine = &container.engine;
+    let namespaces = [
+        ("pid", &container.pid_mode),
+        ("ipc", &container.ipc_mode),
+        ("userns_mode", &engine.userns_mode),
+        ("uts", &engine.uts_mode),
+        ("cgroup", &engine.cgroup),
+    ];
     let named = namespaces
         .into_iter()
         .filter_map(|(key, mode)| mode.clone().map(|mode| (key, mode)));
@@ -284,4 +316,45 @@ fn added_capability(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
 fn bare(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}
+
+/// Whoever has a device of the node may read and write past its file systems.
+fn node_device(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let devices = container.engine.devices.iter();
+    let devices = devices.map(|device| ("devices", device.source.clone()));
+    let rules = container.engine.device_cgroup_rules.iter();
+    devices
+        .chain(rules.map(|rule| ("device_cgroup_rules", rule.clone())))
+        .collect()
+}
+
+/// Options that take protections away; only more protection is free.
+fn weak_security(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let strict = |option: &str| matches!(option.split(['=', ':']).next(), Some("no-new-privileges"));
+    let options = container.engine.security_opt.iter();
+    options
+        .filter(|option| !strict(option))
+        .map(|option| ("security_opt", option.clone()))
+        .collect()
+}
+
+fn control_group(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let parent = container.engine.cgroup_parent.iter();
+    parent.map(|parent| ("cgroup_parent", parent.clone())).collect()
+}
+
+/// What lets a container live on while others are killed for memory.
+fn memory_priority(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let engine = &container.engine;
+    let score = engine.oom_score_adj.filter(|score| *score < 0);
+    let score = score.map(|score| ("oom_score_adj", score.to_string()));
+    let disable = engine
+        .oom_kill_disable
+        .then(|| ("oom_kill_disable", "true".to_owned()));
+    score.into_iter().chain(disable).collect()
+}
+
+fn engine_runtime(container: &ContainerSpec, _: &ApplicationSpec) -> Found {
+    let runtime = container.engine.runtime.iter();
+    runtime.map(|runtime| ("runtime", runtime.clone())).collect()
 }

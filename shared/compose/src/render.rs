@@ -162,6 +162,11 @@ fn service_entries(
     );
     networks(&mut out, container);
     depends_on(&mut out, service);
+    let links = service
+        .external_links
+        .iter()
+        .map(|(alias, name)| Yaml::text(format!("{name}:{alias}")));
+    out.nested("external_links", Yaml::List(links.collect()));
     if let Some(word) = restart_word(&service.restart) {
         out.add("restart", Yaml::text(word));
     }

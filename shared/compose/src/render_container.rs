@@ -113,6 +113,7 @@ pub(crate) fn runtime(out: &mut Entries, container: &ContainerSpec) {
         entries.nested("options", Yaml::table(&logging.options));
         out.add("logging", entries.map());
     }
+    crate::render_engine::engine(out, &container.engine);
     out.flag("privileged", container.privileged);
     out.text("pid", container.pid_mode.as_ref());
     out.text("ipc", container.ipc_mode.as_ref());

@@ -2,7 +2,7 @@
 
 use crate::{render::Entries, yaml::Yaml};
 use berth_events::spec::{
-    Affinity, Constraint, FailureAction, Operator, PlacementSpec, ResourceSpec, RestartCondition,
+    Affinity, Constraint, ContainerSpec, FailureAction, Operator, PlacementSpec, RestartCondition,
     RestartPolicy, ServiceMode, ServiceSpec, UpdateOrder, UpdatePolicy,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn deploy(service: &ServiceSpec) -> Yaml {
         }
     }
     out.nested("placement", placement(&service.placement));
-    out.nested("resources", resources(&service.container.resources));
+    out.nested("resources", resources(&service.container));
     let restart = &service.restart;
     if *restart != RestartPolicy::default() && restart_word(restart).is_none() {
         let mut policy = Entries::default();
@@ -107,7 +107,8 @@ fn rule_text(key: &str, operator: Operator, soft: bool, pattern: &str) -> String
     format!("{key}{operator}{}{pattern}", if soft { "~" } else { "" })
 }
 
-fn resources(resources: &ResourceSpec) -> Yaml {
+fn resources(container: &ContainerSpec) -> Yaml {
+    let resources = &container.resources;
     let part = |cpu_millis: u64, memory_bytes: u64, pids: u64| {
         let mut out = Entries::default();
         if cpu_millis > 0 {
@@ -115,7 +116,7 @@ fn resources(resources: &ResourceSpec) -> Yaml {
         }
         out.number("memory", memory_bytes);
         out.number("pids", pids);
-        out.map()
+        out
     };
     let mut out = Entries::default();
     out.nested(
@@ -124,12 +125,13 @@ fn resources(resources: &ResourceSpec) -> Yaml {
             resources.cpu_limit_millis,
             resources.memory_limit_bytes,
             resources.pids_limit,
-        ),
+        )
+        .map(),
     );
-    out.nested(
-        "reservations",
-        part(resources.cpu_reserved_millis, resources.memory_reserved_bytes, 0),
-    );
+    let mut reserved = part(resources.cpu_reserved_millis, resources.memory_reserved_bytes, 0);
+    let requests = crate::render_engine::requests(&container.engine.device_requests);
+    reserved.nested("devices", requests);
+    out.nested("reservations", reserved.map());
     out.map()
 }
 

@@ -209,6 +209,7 @@ fn container(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> ContainerSpec {
         tty: truth("tty").unwrap_or(false),
         stdin_open: truth("stdin_open").unwrap_or(false),
         platform: get("platform").and_then(|item| crate::words::platform(cx, &item)),
+        engine: crate::engine::read(cx, item),
         pull_policy: get("pull_policy")
             .map(|item| crate::words::pull_policy(cx, &item))
             .unwrap_or_default(),

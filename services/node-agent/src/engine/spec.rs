@@ -44,6 +44,7 @@ pub(super) fn body(recipe: &Recipe<'_>) -> ContainerCreateBody {
         labels: Some(labels.into_iter().collect()),
         exposed_ports: Some(exposed),
         hostname: spec.hostname.clone(),
+        domainname: spec.engine.domainname.clone(),
         user: spec.user.clone(),
         working_dir: spec.working_dir.clone(),
         tty: Some(spec.tty),
@@ -112,7 +113,7 @@ fn host_config(wanted: &Wanted) -> HostConfig {
         pid_mode: spec.pid_mode.clone(),
         ipc_mode: spec.ipc_mode.clone(),
         init: spec.init,
-        ..resources
+        ..options::host_config(&spec.engine, resources)
     }
 }
 
@@ -223,11 +224,15 @@ pub(super) fn endpoint(wanted: &Wanted, network: &str) -> EndpointSettings {
     if let Some(attachment) = wanted.container.networks.get(network) {
         aliases.extend(attachment.aliases.iter().cloned());
     }
+    let first = first_network(wanted).as_deref() == Some(network);
     EndpointSettings {
         aliases: Some(aliases),
+        mac_address: wanted.container.engine.mac_address.clone().filter(|_| first),
         ..EndpointSettings::default()
     }
 }
+
+mod options;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Compose files as users write them: what they mean, and what is said of their faults.
 
 mod common;
+mod engine;
 mod examples;
 mod faults;
 mod faults_values;
@@ -13,5 +14,6 @@ mod reading;
 mod reading_containers;
 mod robustness;
 mod roundtrip;
+mod shares;
 mod specs;
 mod warnings;

@@ -13,7 +13,8 @@ fn amounts() {
             reservations:
               cpus: "0.5"
               memory: 268435456
-        "#);
+        cpu_shares: 50
+    "#);
     assert_snapshot!(reads("mem_limit: 1.5gb\nmem_reservation: 512MiB\ncpus: .25\npids_limit: -1\nshm_size: 64m"), @r#"
         deploy:
           resources:

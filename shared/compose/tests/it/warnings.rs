@@ -10,13 +10,13 @@ fn warnings(lines: &str) -> String {
 
 #[test]
 fn keys_without_effect() {
-    assert_snapshot!(warnings("container_name: a\ndns: [1.1.1.1]\nlinks: [db]\nbuild: ."), @r"
+    assert_snapshot!(warnings("container_name: a\nattach: true\ndevelop: {}\nbuild: ."), @r"
         W 4:5 [compose.unsupported_key] services.web.container_name: `container_name` has no effect
             Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name
-        W 5:5 [compose.unsupported_key] services.web.dns: `dns` has no effect
-            it comes with a later release
-        W 6:5 [compose.unsupported_key] services.web.links: `links` has no effect
-            services of one network reach each other by name; use network aliases for other names
+        W 5:5 [compose.unsupported_key] services.web.attach: `attach` has no effect
+            `berth logs` shows the output
+        W 6:5 [compose.unsupported_key] services.web.develop: `develop` has no effect
+            it is for work on one machine
         W 7:5 [compose.build] services.web.build: `build` has no effect: the image is pulled
             build and push the image first, and name it under `image`
     ");
@@ -37,8 +37,6 @@ fn keys_without_effect() {
             service names resolve to the containers; a virtual address comes with a later release
         W 4:67 [compose.unknown_key] services.web.deploy.replica: `replica` is no key that Compose has here; it has no effect
             did you mean `replicas`?
-        W 4:106 [compose.unsupported_key] services.web.deploy.resources.reservations.devices: `devices` has no effect
-            it comes with a later release
         W 4:138 [compose.unsupported_key] services.web.deploy.restart_policy.window: `window` has no effect
             Berth counts a container that ran for a while as recovered by itself
     ");

@@ -174,3 +174,60 @@ fn ports_networks_and_the_rest_are_mapped() {
         serde_json::json!(["web", "api"])
     );
 }
+
+#[test]
+fn what_a_file_hands_to_the_engine_arrives_there() {
+    let engine = serde_json::from_value(serde_json::json!({
+        "devices": [{"source": "/dev/fuse", "target": "/dev/fuse", "permissions": "rw"}],
+        "device_requests": [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}],
+        "device_cgroup_rules": ["c 1:3 mr"],
+        "dns": ["10.0.0.53"], "dns_options": ["ndots:1"], "dns_search": ["example.com"],
+        "domainname": "example.com", "security_opt": ["no-new-privileges"], "userns_mode": "host",
+        "uts_mode": "host", "cgroup": "host", "cgroup_parent": "/batch", "runtime": "runc",
+        "storage_opt": {"size": "1G"}, "annotations": {"a": "b"}, "group_add": ["mail"],
+        "oom_score_adj": 100, "oom_kill_disable": true, "memory_swap_bytes": -1, "memory_swappiness": 5,
+        "cpu": {"shares": 50, "quota": 5000, "period": 10000, "set": "0"},
+        "blkio": {"weight": 300, "device_read_bps": [{"path": "/dev/sda", "value": 1024}]},
+    }))
+    .unwrap();
+    let spec = ContainerSpec {
+        image: "busybox".into(),
+        engine,
+        ..ContainerSpec::default()
+    };
+    let created = create(spec, &BTreeMap::new());
+    let host = &created["HostConfig"];
+    assert_eq!(created["Domainname"], "example.com");
+    assert_eq!(host["Devices"][0]["CgroupPermissions"], "rw");
+    assert_eq!(
+        host["DeviceRequests"][0]["Capabilities"],
+        serde_json::json!([["gpu"]])
+    );
+    for (key, wanted) in [
+        ("DeviceCgroupRules", serde_json::json!(["c 1:3 mr"])),
+        ("Dns", serde_json::json!(["10.0.0.53"])),
+        ("DnsOptions", serde_json::json!(["ndots:1"])),
+        ("DnsSearch", serde_json::json!(["example.com"])),
+        ("SecurityOpt", serde_json::json!(["no-new-privileges"])),
+        ("UsernsMode", serde_json::json!("host")),
+        ("UTSMode", serde_json::json!("host")),
+        ("CgroupnsMode", serde_json::json!("host")),
+        ("CgroupParent", serde_json::json!("/batch")),
+        ("Runtime", serde_json::json!("runc")),
+        ("StorageOpt", serde_json::json!({"size": "1G"})),
+        ("Annotations", serde_json::json!({"a": "b"})),
+        ("GroupAdd", serde_json::json!(["mail"])),
+        ("OomScoreAdj", serde_json::json!(100)),
+        ("OomKillDisable", serde_json::json!(true)),
+        ("MemorySwap", serde_json::json!(-1)),
+        ("MemorySwappiness", serde_json::json!(5)),
+        ("CpuShares", serde_json::json!(50)),
+        ("CpuQuota", serde_json::json!(5000)),
+        ("CpuPeriod", serde_json::json!(10000)),
+        ("CpusetCpus", serde_json::json!("0")),
+        ("BlkioWeight", serde_json::json!(300)),
+    ] {
+        assert_eq!(host[key], wanted, "{key}");
+    }
+    assert_eq!(host["BlkioDeviceReadBps"][0]["Rate"], 1024);
+}
