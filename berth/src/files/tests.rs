@@ -1,3 +1,5 @@
+//! Reading projects from folders.
+
 use super::*;
 
 #[test]
