@@ -45,7 +45,9 @@ pub struct Wait {
   berth deploy shop.yml --wait
   berth deploy shop.yml --name shop2 -e TAG=1.2 --cluster main
   berth deploy shop-2.yml --name shop --method blue-green
-  cat shop.yml | berth deploy - --name shop")]
+  berth deploy shop.yml --abandon-volume         start elsewhere what a lost node's volume holds
+  cat shop.yml | berth deploy - --name shop
+  berth app template shop | berth deploy -       values that the vault has are kept")]
 pub struct Deploy {
     /// Compose file, or `-` for standard input
     pub file: PathBuf,
@@ -58,6 +60,9 @@ pub struct Deploy {
     /// How it goes live
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     pub method: Method,
+    /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
+    #[arg(long)]
+    pub abandon_volume: bool,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -77,6 +82,9 @@ pub struct Update {
     /// How it goes live
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     pub method: Method,
+    /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
+    #[arg(long)]
+    pub abandon_volume: bool,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -189,12 +197,17 @@ pub struct StopStart {
 
 /// `berth restart`.
 #[derive(Debug, Args)]
-#[command(after_help = "EXAMPLES\n  berth restart shop\n  berth restart shop web worker --wait")]
+#[command(
+    after_help = "EXAMPLES\n  berth restart shop\n  berth restart shop web worker --wait\n  berth restart shop db --abandon-volume         give up its data on a node that is gone"
+)]
 pub struct Restart {
     /// Name or id
     pub app: String,
     /// Services; none: all
     pub services: Vec<String>,
+    /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
+    #[arg(long)]
+    pub abandon_volume: bool,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -265,7 +278,7 @@ pub struct Events {
 }
 
 /// `berth logs`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "EXAMPLES
   berth logs shop_web_1 -f
   berth logs shop/web --tail 20 -t

@@ -16,6 +16,7 @@ pub use application::{
 pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand};
+use parse::key_text;
 pub use parse::{age, duration};
 pub use release::{
     AbortRelease, ConfirmRelease, Method, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh,
@@ -98,6 +99,9 @@ pub struct Global {
     /// Certificate of the platform's own CA, as a PEM file
     #[arg(long, global = true, env = "BERTH_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Key of the change: the same command with the same key is done once, however often it is sent
+    #[arg(long, global = true, env = "BERTH_IDEMPOTENCY_KEY", value_name = "KEY", value_parser = key_text)]
+    pub idempotency_key: Option<String>,
 }
 
 /// Every command.

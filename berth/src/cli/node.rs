@@ -65,6 +65,7 @@ pub struct LabelNode {
 #[command(after_help = "EXAMPLES
   berth node drain n1
   berth node drain n1 --deadline 10m --force
+  berth node drain n1 --abandon-volume           also what a local volume holds there
   berth node drain n1 --no-wait")]
 pub struct Drain {
     /// Name or id
@@ -75,6 +76,9 @@ pub struct Drain {
     /// At the deadline, stop what could not be moved
     #[arg(long)]
     pub force: bool,
+    /// Containers with a local volume move too, and begin elsewhere with an empty one
+    #[arg(long)]
+    pub abandon_volume: bool,
     /// Do not wait until the node is empty
     #[arg(long)]
     pub no_wait: bool,

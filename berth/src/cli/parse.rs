@@ -83,6 +83,23 @@ pub fn weight(text: &str) -> Result<(String, u8), String> {
     }
 }
 
+/// The longest key of a change; a further write of the same command adds its number.
+const MAX_KEY_CHARS: usize = 200;
+
+/// Reads the key of a change.
+///
+/// # Errors
+/// Says what a key looks like.
+pub fn key_text(text: &str) -> Result<String, String> {
+    let good = text.chars().all(|c| c.is_ascii_graphic());
+    if text.is_empty() || text.len() > MAX_KEY_CHARS || !good {
+        return Err(format!(
+            "a key has 1 to {MAX_KEY_CHARS} visible ASCII characters and no space"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// How long ago something was, in one unit: `12s`, `5m`, `3h`, `2d`.
 pub fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.since(since).as_secs();
@@ -132,6 +149,14 @@ mod tests {
             ["5s", "5m", "2h", "2d"]
         );
         assert_eq!(ago(-5), "0s");
+    }
+
+    #[test]
+    fn keys_are_visible_and_short() {
+        assert_eq!(key_text("build-42/1"), Ok("build-42/1".into()));
+        for bad in ["", "a b", "ä", &"x".repeat(MAX_KEY_CHARS + 1)] {
+            assert!(key_text(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

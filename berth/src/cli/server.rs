@@ -135,16 +135,23 @@ pub struct AgentPlace {
 /// `berth agent join`.
 #[derive(Debug, Args)]
 #[command(after_help = "EXAMPLES
-  berth agent join https://berth.example:7443 TOKEN
+  berth agent join https://berth.example:7443 --token-file /run/token
+  cat token | berth agent join https://berth.example:7443 -
+  BERTH_TOKEN=… berth agent join https://berth.example:7443
+  berth agent join https://berth.example:7443 TOKEN    others on this server can read it while it joins
   berth agent join https://10.0.0.1:7443 TOKEN --name n1 --zone a --label disk=ssd
   berth agent join https://10.0.0.1:7443 TOKEN --no-run && systemctl start berth-agent")]
 pub struct AgentJoin {
     /// Address of the platform
     #[arg(value_name = "URL")]
     pub platform: String,
-    /// Join token; pins the platform's CA
+    /// Join token, which pins the platform's CA; `-` reads it from standard input [default: BERTH_TOKEN].
+    /// Given here, every user of this server sees it in the list of processes
     #[arg(value_name = "TOKEN")]
-    pub join_token: String,
+    pub join_token: Option<String>,
+    /// File with the join token
+    #[arg(long, value_name = "FILE", conflicts_with = "join_token")]
+    pub token_file: Option<PathBuf>,
     /// Where
     #[command(flatten)]
     pub place: AgentPlace,

@@ -37,6 +37,9 @@ pub struct Client {
     pub cluster: Option<String>,
     /// Position of the last own write: reads wait for it.
     seen: Arc<AtomicU64>,
+    /// Key of the command's writes, and how many there were.
+    key: Option<String>,
+    written: Arc<AtomicU64>,
 }
 
 /// Writes parameters behind a path; empty values are left out.
@@ -93,7 +96,27 @@ impl Client {
             token: resolved.token,
             cluster: resolved.cluster,
             seen: Arc::new(AtomicU64::new(0)),
+            key: None,
+            written: Arc::new(AtomicU64::new(0)),
         })
+    }
+
+    /// All writes have keys that come from this one, so that the command can be repeated.
+    #[must_use]
+    pub fn keyed(mut self, key: Option<String>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The key of the next write: the one that was given, with a number from the second write on.
+    fn next_key(&self) -> String {
+        let Some(key) = &self.key else {
+            return berth_service_kit::new_id::<berth_ids::Uuid>().to_string();
+        };
+        match self.written.fetch_add(1, Ordering::Relaxed) {
+            0 => key.clone(),
+            before => format!("{key}/{}", before + 1),
+        }
     }
 
     /// Address of the platform.
@@ -145,7 +168,7 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Outcome<T> {
-        let key = berth_service_kit::new_id::<berth_ids::Uuid>().to_string();
+        let key = self.next_key();
         let response = self.send(method, path, body, Some(&key)).await?;
         let value: serde_json::Value = read(path, response).await?;
         if let Some(position) = value.get("position").and_then(serde_json::Value::as_u64) {

@@ -9,11 +9,18 @@ use crate::{
 };
 use berth_node_agent::{AgentOptions, JoinError, JoinOptions, Joined};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The engine of most servers.
 const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
+/// In place of a token: it comes on standard input.
+const STDIN: &str = "-";
+/// The most that is read as a token.
+const MAX_TOKEN_BYTES: u64 = 4096;
 /// What a join remembers for the runs after it.
 const CHOICES: &str = "choices.json";
 
@@ -37,9 +44,12 @@ struct Node {
 ///
 /// # Errors
 /// It could not join, or the agent could not start.
-pub async fn run(command: AgentCommand, printer: Printer) -> Outcome {
+pub async fn run(command: AgentCommand, given: Option<&str>, printer: Printer) -> Outcome {
     match command {
-        AgentCommand::Join(args) => join(*args, printer).await,
+        AgentCommand::Join(args) => {
+            let token = token_of(args.join_token.as_deref(), args.token_file.as_deref(), given)?;
+            join(*args, token, printer).await
+        }
         AgentCommand::Run(AgentRun { place, telemetry }) => {
             let engine = engine_of(&place)?;
             start(&place.data, engine, telemetry).await
@@ -47,12 +57,39 @@ pub async fn run(command: AgentCommand, printer: Printer) -> Outcome {
     }
 }
 
-async fn join(args: AgentJoin, printer: Printer) -> Outcome {
+/// The join token: from a file, from standard input, from the command line, or from the environment.
+fn token_of(word: Option<&str>, file: Option<&Path>, given: Option<&str>) -> Outcome<String> {
+    let text = match (file, word) {
+        (Some(file), _) => {
+            let open = std::fs::File::open(file)
+                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+            read_token(open)?
+        }
+        (None, Some(STDIN)) => read_token(std::io::stdin().lock())?,
+        (None, Some(word)) => word.to_owned(),
+        (None, None) => given.unwrap_or_default().to_owned(),
+    };
+    match text.trim() {
+        "" => Err(Failure::usage("there is no join token")
+            .cure("give it with --token-file FILE, in BERTH_TOKEN, or on standard input as `-`")),
+        token => Ok(token.to_owned()),
+    }
+}
+
+fn read_token(from: impl Read) -> Outcome<String> {
+    let mut text = String::new();
+    from.take(MAX_TOKEN_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::from_error("read the join token", &error))?;
+    Ok(text)
+}
+
+async fn join(args: AgentJoin, token: String, printer: Printer) -> Outcome {
     let docker_host = engine_of(&args.place)?;
     let data = args.place.data.clone();
     let options = JoinOptions {
         url: args.platform,
-        token: args.join_token,
+        token,
         data_dir: data.clone(),
         docker_host: docker_host.clone(),
         name: args.name,
@@ -136,4 +173,27 @@ fn refused(error: &JoinError) -> Failure {
         }
     };
     Failure::new(exit, chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_from_where_it_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "from-file\n").unwrap();
+        let of = |word, file, given| token_of(word, file, given).unwrap();
+        assert_eq!(of(None, Some(file.as_path()), Some("environment")), "from-file");
+        assert_eq!(of(Some("word"), None, Some("environment")), "word");
+        assert_eq!(of(None, None, Some("environment")), "environment");
+        assert_eq!(token_of(None, None, None).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            token_of(None, Some(&folder.path().join("none")), None)
+                .unwrap_err()
+                .exit,
+            Exit::Usage
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Session,
     tables::{container_table, fields, table},
-    wait,
+    volumes, wait,
 };
 use crate::{
     cli::{AbandonVolume, AppCommand, Ps, Remove, Restart, Scale, StopStart},
@@ -187,6 +187,9 @@ pub async fn restart(session: &Session, args: Restart) -> Outcome {
     } else {
         BTreeSet::new()
     };
+    if args.abandon_volume {
+        volumes::abandon_of(session, &args.app, &services).await?;
+    }
     let body = berth_api::Restart { services };
     let written: Written = session
         .client
@@ -241,20 +244,11 @@ pub async fn remove(session: &Session, args: Remove) -> Outcome {
 }
 
 async fn abandon(session: &Session, args: AbandonVolume) -> Outcome {
-    let body = berth_api::AbandonVolume {
-        service: args.service.clone(),
-        slots: args.slots.iter().copied().collect(),
-    };
-    let written: Written = session
-        .client
-        .post(&path(session, &args.app, "/abandon-volume"), &body)
-        .await?;
+    let slots = args.slots.iter().copied().collect();
+    let written = volumes::abandon(session, &args.app, &args.service, slots).await?;
     session.printer.done(
         &written,
-        &format!(
-            "{}/{} may start elsewhere with an empty volume",
-            args.app, args.service
-        ),
+        "its data stays on the old node until it is removed there",
     )
 }
 

@@ -1,6 +1,6 @@
 //! Bringing Compose files and images live.
 
-use super::{Session, cluster::parse_name, release, wait};
+use super::{Session, cluster::parse_name, release, volumes, wait};
 use crate::{
     cli::{Deploy, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
@@ -10,7 +10,7 @@ use crate::{
 };
 use berth_api::{ComposeSource, Deployed, ImageSource, Severity};
 use reqwest::Method;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// Carries out `berth deploy`.
 ///
@@ -32,6 +32,9 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
     let deployed: Deployed = session.client.post(&path, &body).await?;
+    if args.abandon_volume {
+        volumes::abandon_of(session, &deployed.application_id.to_string(), &BTreeSet::new()).await?;
+    }
     finish(session, deployed, &args.wait).await
 }
 
@@ -49,6 +52,9 @@ pub async fn update(session: &Session, args: Update) -> Outcome {
     };
     let path = session.path("applications", &args.app, "");
     let deployed: Deployed = session.client.write(Method::PUT, &path, Some(&body)).await?;
+    if args.abandon_volume {
+        volumes::abandon_of(session, &args.app, &BTreeSet::new()).await?;
+    }
     finish(session, deployed, &args.wait).await
 }
 

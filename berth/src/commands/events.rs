@@ -72,6 +72,9 @@ async fn follow(session: &Session, path: &str) -> Outcome {
         // Its end, in order or not, is healed by opening it again after the last event.
         while let Ok(Some(event)) = stream.next().await {
             last = event.id.clone().or(last);
+            if event.event == "error" {
+                break;
+            }
             match serde_json::from_str::<Event>(&event.data) {
                 Ok(event) => session.printer.item(&event, line)?,
                 Err(_) if event.data.is_empty() => {}

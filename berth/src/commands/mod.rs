@@ -16,6 +16,7 @@ mod status;
 mod tables;
 mod token;
 mod top;
+mod volumes;
 mod wait;
 mod why;
 
@@ -43,7 +44,7 @@ pub async fn run(cli: Cli) -> Outcome {
             Some(ConfigCommand::Show(args)) => local::show_config(args, printer),
             None => config::run(&args, printer),
         },
-        Command::Agent(command) => agent::run(command, printer).await,
+        Command::Agent(command) => agent::run(command, cli.global.token.as_deref(), printer).await,
         Command::Cluster(command) => cluster::run(&session()?, command).await,
         Command::Token(command) => token::run(&session()?, command).await,
         Command::Node(command) => node::run(&session()?, command).await,

@@ -1,6 +1,6 @@
 //! `berth node …`.
 
-use super::{Session, wait};
+use super::{Session, volumes, wait};
 use crate::{
     cli::{Drain, LabelNode, NodeCommand, age},
     client::query,
@@ -78,6 +78,10 @@ async fn drain(session: &Session, args: Drain) -> Outcome {
         force: args.force,
     };
     let path = session.path("nodes", &args.node, "");
+    if args.abandon_volume {
+        // Before the drain: one that finds only what a volume holds is over at once.
+        volumes::abandon_on(session, &args.node).await?;
+    }
     let written: Written = session
         .client
         .post(&session.path("nodes", &args.node, "/drain"), &body)

@@ -23,7 +23,7 @@ impl Session {
     /// It is not known where the platform is.
     pub fn open(global: &Global) -> Outcome<Self> {
         Ok(Self {
-            client: Client::new(resolve(global)?)?,
+            client: Client::new(resolve(global)?)?.keyed(global.idempotency_key.clone()),
             printer: Printer {
                 format: global.output,
             },

@@ -13,6 +13,7 @@ pub fn tone(status: ApplicationStatus) -> Tone {
     match status {
         ApplicationStatus::Running => Tone::Good,
         ApplicationStatus::Deploying
+        | ApplicationStatus::Restarting
         | ApplicationStatus::Removing
         | ApplicationStatus::Pending
         | ApplicationStatus::AwaitingConfirmation => Tone::Warn,

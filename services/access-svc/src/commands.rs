@@ -3,9 +3,9 @@
 use crate::nats_auth::Signer;
 use async_trait::async_trait;
 use berth_access_core::{Context, decide};
-use berth_events::{AccessCommand, Command, CommandBody, JoinGrant, Rejection, RejectionKind};
+use berth_events::{AccessCommand, Command, CommandBody, JoinGrant};
 use berth_ids::ClusterId;
-use berth_service_kit::{Decide, DecideError, Decision, Log, decide_over_streams};
+use berth_service_kit::{Decide, DecideError, Decision, Log, decide_over_streams, misdirected};
 use std::sync::Arc;
 
 pub(crate) struct Rules {
@@ -70,12 +70,7 @@ impl Rules {
 impl Decide for Rules {
     async fn decide(&self, command: &Command) -> Result<Decision, DecideError> {
         let CommandBody::Access(asked) = &command.body else {
-            return Ok(Decision::Reject(Rejection {
-                kind: RejectionKind::Invalid,
-                code: "command.misdirected".into(),
-                message: format!("`{}` is not decided by access-svc", command.body.verb()),
-                cure: None,
-            }));
+            return Ok(Decision::Reject(misdirected(command, "access")));
         };
         let context = Context {
             tenant: &command.tenant,

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use berth_cluster_core::{ClusterView, Context, decide};
-use berth_events::{ClusterCommand, Command, CommandBody, Rejection, RejectionKind};
-use berth_service_kit::{Decide, DecideError, Decision, Log, ViewHandle, decide_over_streams};
+use berth_events::{ClusterCommand, Command, CommandBody};
+use berth_service_kit::{Decide, DecideError, Decision, Log, ViewHandle, decide_over_streams, misdirected};
 
 pub(crate) struct Rules {
     log: Log,
@@ -46,7 +46,7 @@ impl Rules {
 impl Decide for Rules {
     async fn decide(&self, command: &Command) -> Result<Decision, DecideError> {
         let CommandBody::Cluster(asked) = &command.body else {
-            return Ok(Decision::Reject(misdirected(command)));
+            return Ok(Decision::Reject(misdirected(command, "cluster")));
         };
         self.catch_up(asked).await?;
         decide_over_streams(&self.log, |streams| {
@@ -60,14 +60,5 @@ impl Decide for Rules {
             })
         })
         .await
-    }
-}
-
-fn misdirected(command: &Command) -> Rejection {
-    Rejection {
-        kind: RejectionKind::Invalid,
-        code: "command.misdirected".into(),
-        message: format!("`{}` is not decided by cluster-svc", command.body.verb()),
-        cure: None,
     }
 }

@@ -1,6 +1,6 @@
 //! From a Compose file or an image to a command without a secret in it (invariant 10).
 
-use crate::{app::App, extract::Order, image::image_file, problem::Fault, submit::Accepted};
+use crate::{app::App, extract::Order, image::image_file, kept::Kept, problem::Fault, submit::Accepted};
 use axum::http::StatusCode;
 use berth_api::{ComposeSource, Deploy, Diagnostic, Severity};
 use berth_compose::{Input, Parsed, Policy, policy_violations};
@@ -17,10 +17,14 @@ use std::collections::BTreeMap;
 /// Secrets put into the vault at the same time.
 const PARALLEL_SECRETS: usize = 8;
 
+/// Code of the warning that services on several nodes do not reach each other.
+const SPREAD_NETWORK: &str = "compose.network_across_nodes";
+
 /// A file that was read, and where it came from.
 pub(crate) struct Reading {
     pub(crate) parsed: Parsed,
     pub(crate) source: ReleaseSource,
+    pub(crate) kept: Kept,
 }
 
 /// Where a deploy goes.
@@ -35,7 +39,7 @@ pub(crate) struct Destination {
 /// Reads what a deploy brings.
 pub(crate) async fn read(deploy: Deploy) -> Result<Reading, Fault> {
     let name = deploy.name.map(|name| name.to_string());
-    let (source, compose) = match (deploy.compose, deploy.image) {
+    let (source, mut compose) = match (deploy.compose, deploy.image) {
         (Some(compose), None) => {
             let source = ReleaseSource::Compose {
                 file_name: compose.file_name.clone(),
@@ -56,11 +60,12 @@ pub(crate) async fn read(deploy: Deploy) -> Result<Reading, Fault> {
             );
         }
     };
+    let kept = Kept::stand_in(&mut compose);
     // Reading takes time with a large file: not among the tasks that answer others.
     let parsed = tokio::task::spawn_blocking(move || parse(&compose, name.as_deref())).await;
     let parsed = parsed.map_err(|_| Fault::internal("reading the file was broken off"))?;
     let parsed = parsed.map_err(|faults| refused(&faults))?;
-    Ok(Reading { parsed, source })
+    Ok(Reading { parsed, source, kept })
 }
 
 pub(crate) fn parse(
@@ -126,6 +131,14 @@ impl Reading {
         Name::parse(text).map_err(|error| Fault::invalid("application.name", error.to_string()))
     }
 
+    /// Leaves out what cannot matter where only one node is: all containers are together there.
+    pub(crate) fn on_one_node(mut self) -> Self {
+        self.parsed
+            .warnings
+            .retain(|warning| warning.code != SPREAD_NETWORK || warning.path != "services");
+        self
+    }
+
     /// What has no effect, as the API shows it.
     pub(crate) fn warnings(&self) -> Vec<Diagnostic> {
         self.parsed.warnings.iter().map(diagnostic).collect()
@@ -162,6 +175,7 @@ impl Reading {
             let mut values = BTreeMap::new();
             for (variable, value) in &service.container.environment {
                 match value {
+                    EnvironmentValue::Plain(text) if self.kept.is(text) => {}
                     EnvironmentValue::Plain(text) if !public.is_some_and(|keys| keys.contains(variable)) => {
                         values.insert(variable.clone(), text.clone());
                     }
@@ -234,6 +248,7 @@ impl App {
             return Err(fault.cure(first.cure.clone()).errors(violations));
         }
         let mut spec = reading.parsed.spec.clone();
+        self.keep(order, reading, &to, &mut spec).await?;
         let put = reading.secrets().into_iter().map(|(service, values)| {
             let keys: Vec<String> = values.keys().cloned().collect();
             let secret = PutSecret {
@@ -270,6 +285,26 @@ impl App {
             .await?;
         let application = accepted.field("application_id").unwrap_or(application_id);
         Ok((accepted, application))
+    }
+
+    /// Values that the file leaves to the vault are those of the running release.
+    async fn keep(
+        &self,
+        order: &Order,
+        reading: &Reading,
+        to: &Destination,
+        spec: &mut ApplicationSpec,
+    ) -> Result<(), Fault> {
+        if reading.kept.is_empty() {
+            return Ok(());
+        }
+        let head = self.context.log().head().await?;
+        self.view.at_least(head).await?;
+        let running = self.view.read(|view| {
+            let row = view.find_application(&order.access, to.name.as_str(), Some(to.cluster));
+            row.ok().map(|row| row.spec.clone())
+        });
+        reading.kept.fill(spec, running.as_ref(), to.name.as_str())
     }
 
     async fn put_secret(

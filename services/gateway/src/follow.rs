@@ -3,7 +3,7 @@
 use crate::{
     app::{App, Shared},
     history,
-    problem::Fault,
+    problem::{Fault, LAGGING},
 };
 use axum::{
     http::{HeaderMap, header},
@@ -96,20 +96,17 @@ impl Pump {
     async fn flow(&mut self) -> Ended {
         // Listening begins before the past is read: nothing falls between.
         let mut live = self.app.feed.listen();
-        if self
-            .send(sse::Event::default().comment("open").retry(RETRY))
-            .await
-            .is_err()
-        {
+        if self.send(opening(self.position)).await.is_err() {
             return Ended::Quietly;
         }
-        if let Err(ended) = self.catch_up().await {
-            return ended;
-        }
-        loop {
+        // The past comes first, and again after a view that hangs has made the stream wait.
+        let mut behind = true;
+        while !self.sender.is_closed() {
             let next = tokio::select! {
-                next = live.recv() => next,
+                biased;
                 () = self.sender.closed() => return Ended::Quietly,
+                () = std::future::ready(()), if behind => Err(RecvError::Lagged(0)),
+                next = live.recv() => next,
                 () = tokio::time::sleep(HEARTBEAT) => Err(RecvError::Lagged(0)),
             };
             let result = match next {
@@ -117,10 +114,14 @@ impl Pump {
                 Err(RecvError::Lagged(_)) => self.catch_up().await,
                 Err(RecvError::Closed) => return Ended::Quietly,
             };
-            if let Err(ended) = result {
-                return ended;
-            }
+            behind = match result {
+                Ok(()) => false,
+                // Each look waits as long as a read does, so this does not run hot.
+                Err(Ended::Fault(fault)) if fault.code() == LAGGING => true,
+                Err(ended) => return ended,
+            };
         }
+        Ended::Quietly
     }
 
     /// A new event; a hole before it is filled from Postgres.
@@ -169,6 +170,14 @@ impl Pump {
         let sent = self.sender.send_timeout(Ok(event), SLOW_CLIENT).await;
         sent.map_err(|_| Ended::Quietly)
     }
+}
+
+/// Names the place where the stream begins, so that one that breaks before its first event goes on there.
+fn opening(position: u64) -> sse::Event {
+    sse::Event::default()
+        .comment("open")
+        .retry(RETRY)
+        .id(position.to_string())
 }
 
 fn frame(recorded: &Recorded) -> Result<sse::Event, Fault> {

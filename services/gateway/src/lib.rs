@@ -11,6 +11,7 @@ mod feed;
 mod follow;
 mod history;
 mod image;
+mod kept;
 mod limit;
 mod lines;
 mod observe;

@@ -11,6 +11,9 @@ use berth_events::{Rejection, RejectionKind};
 use berth_gateway_core::{CursorError, FindError};
 use berth_service_kit::{Lagging, LogError};
 
+/// Code of a read whose view is not there in time.
+pub(crate) const LAGGING: &str = "read.lagging";
+
 /// After how many seconds a caller should try again what was not possible now.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -132,7 +135,7 @@ impl From<SubmitError> for Fault {
 
 impl From<Lagging> for Fault {
     fn from(lagging: Lagging) -> Self {
-        Self::unavailable("read.lagging", lagging.to_string())
+        Self::unavailable(LAGGING, lagging.to_string())
     }
 }
 

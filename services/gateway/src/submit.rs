@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use berth_api::{POSITION_HEADER, Written};
-use berth_events::{COMMAND_VERSION, Command, CommandBody, CommandOutcome};
+use berth_events::{COMMAND_VERSION, Command, CommandBody, CommandOutcome, StreamName};
 use berth_ids::{ClusterId, CommandId};
 use berth_service_kit::{Clock, telemetry};
 use serde::Serialize;
@@ -23,6 +23,11 @@ impl Accepted {
     /// A field of the result.
     pub(crate) fn field<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_value(self.result.get(name)?.clone()).ok()
+    }
+
+    /// The version of a stream that this change led to; none: nothing has changed.
+    pub(crate) fn version_of(&self, stream: &StreamName) -> Option<u64> {
+        self.result.get("versions")?.get(stream.as_str())?.as_u64()
     }
 
     /// The plain answer to a write.
@@ -115,6 +120,12 @@ impl<T> At<T> {
     /// With the version for `If-Match`.
     pub(crate) fn versioned(mut self, version: u64) -> Self {
         self.etag = Some(version);
+        self
+    }
+
+    /// With the version that a change led to, or that it was checked against and has left as it was.
+    pub(crate) fn changed(mut self, accepted: &Accepted, stream: &StreamName, checked: Option<u64>) -> Self {
+        self.etag = accepted.version_of(stream).or(checked);
         self
     }
 

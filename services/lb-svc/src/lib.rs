@@ -5,10 +5,8 @@
 mod documents;
 
 use berth_bus::QuestionSink;
-use berth_events::{Rejection, RejectionKind};
-use berth_ids::ClusterId;
 use berth_lb_core::EndpointView;
-use berth_service_kit::{ServiceContext, ServiceError, answer_health, start_projection};
+use berth_service_kit::{ServiceContext, ServiceError, answer_health, cluster_of, start_projection};
 
 /// Runs the service until shutdown.
 ///
@@ -29,7 +27,7 @@ pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
         .answer(sink, move |cluster: String, _: serde_json::Value| {
             let view = asked.clone();
             async move {
-                let cluster: ClusterId = cluster.parse().map_err(|_| no_cluster(&cluster))?;
+                let cluster = cluster_of(&cluster, "lb")?;
                 Ok(view.read(|view| view.sets(cluster)))
             }
         });
@@ -39,13 +37,4 @@ pub async fn run(context: ServiceContext) -> Result<(), ServiceError> {
         answer_health(context.clone()),
     );
     Ok(())
-}
-
-fn no_cluster(text: &str) -> Rejection {
-    Rejection {
-        kind: RejectionKind::Invalid,
-        code: "lb.question_invalid".into(),
-        message: format!("`{text}` names no cluster"),
-        cure: None,
-    }
 }

@@ -1,10 +1,9 @@
 //! Keeps the newest sample of each node and answers with them.
 
 use berth_bus::QuestionSink;
-use berth_events::{Rejection, RejectionKind, UsageSample};
-use berth_ids::ClusterId;
+use berth_events::UsageSample;
 use berth_monitor_core::UsageStore;
-use berth_service_kit::ServiceContext;
+use berth_service_kit::{ServiceContext, cluster_of};
 use futures::StreamExt;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -47,7 +46,7 @@ pub(crate) async fn keep(context: ServiceContext) {
         .answer(sink, move |cluster: String, _: serde_json::Value| {
             let samples = asked.clone();
             async move {
-                let cluster: ClusterId = cluster.parse().map_err(|_| no_cluster(&cluster))?;
+                let cluster = cluster_of(&cluster, "monitor")?;
                 Ok(samples.with(|store, now| store.of(cluster, now)))
             }
         });
@@ -89,13 +88,4 @@ fn read(subject: &str, payload: &[u8]) -> Option<UsageSample> {
     };
     let own = format!("met.{}.{}", sample.cluster_id, sample.node_id);
     (own == subject).then_some(sample)
-}
-
-fn no_cluster(text: &str) -> Rejection {
-    Rejection {
-        kind: RejectionKind::Invalid,
-        code: "monitor.question_invalid".into(),
-        message: format!("`{text}` names no cluster"),
-        cure: None,
-    }
 }

@@ -1,12 +1,12 @@
 //! Commands to applications: load the streams that the rules ask for, ask them.
 
 use async_trait::async_trait;
-use berth_events::{Command, CommandBody, Rejection, RejectionKind, SchedulerCommand};
+use berth_events::{Command, CommandBody, SchedulerCommand};
 use berth_scheduler_core::{
     application::{Context, decide},
     view::SchedulerView,
 };
-use berth_service_kit::{Decide, DecideError, Decision, Log, ViewHandle, decide_over_streams};
+use berth_service_kit::{Decide, DecideError, Decision, Log, ViewHandle, decide_over_streams, misdirected};
 
 pub(crate) struct Rules {
     log: Log,
@@ -32,7 +32,7 @@ impl Rules {
 impl Decide for Rules {
     async fn decide(&self, command: &Command) -> Result<Decision, DecideError> {
         let CommandBody::Scheduler(asked) = &command.body else {
-            return Ok(Decision::Reject(misdirected(command)));
+            return Ok(Decision::Reject(misdirected(command, "scheduler")));
         };
         if let SchedulerCommand::Deploy { .. } = asked {
             self.catch_up().await?;
@@ -50,14 +50,5 @@ impl Decide for Rules {
             })
         })
         .await
-    }
-}
-
-fn misdirected(command: &Command) -> Rejection {
-    Rejection {
-        kind: RejectionKind::Invalid,
-        code: "command.misdirected".into(),
-        message: format!("`{}` is not decided by scheduler-svc", command.body.verb()),
-        cure: None,
     }
 }

@@ -163,6 +163,8 @@ pub enum ApplicationStatus {
     Running,
     /// A release or a change is on its way.
     Deploying,
+    /// A restart was asked for, and containers from before it are still there.
+    Restarting,
     /// Fewer containers run than wanted, or a check fails.
     Degraded,
     /// Containers wait for a node; `why` says for what.
@@ -202,6 +204,9 @@ pub struct Service {
     pub has_healthcheck: bool,
     /// Published ports as in a Compose file: `8080:80/tcp`.
     pub ports: Vec<String>,
+    /// Named volumes that its containers use; each holds a slot to the node where its data is.
+    #[serde(default)]
+    pub volumes: BTreeSet<String>,
     /// Slots that wait for a node.
     pub pending_slots: BTreeSet<u32>,
     /// Why they wait.

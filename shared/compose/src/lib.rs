@@ -44,7 +44,7 @@ mod yaml;
 pub use berth_events::SecurityPolicy as Policy;
 pub use diagnostic::{Diagnostic, Severity};
 pub use policy::{PolicyViolation, policy_violations};
-pub use render::render;
+pub use render::{KEPT, render};
 
 use berth_events::spec::ApplicationSpec;
 use cx::{Cx, Item, Source, file_of, snippet_of};

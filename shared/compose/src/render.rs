@@ -10,6 +10,9 @@ use berth_events::spec::{
     Strategy, VolumeSpec,
 };
 
+/// What a rendered file says of a variable whose value only the vault has: `${NAME:?kept in the vault}`.
+pub const KEPT: &str = "kept in the vault";
+
 /// The entries of a mapping, those without effect left out.
 #[derive(Default)]
 pub(crate) struct Entries(Vec<(String, Yaml)>);
@@ -218,7 +221,7 @@ fn environment(
         };
         (key, shown)
     });
-    let asked = |key: &str| format!("${{{}:?kept in the vault}}", variable(key));
+    let asked = |key: &str| format!("${{{}:?{KEPT}}}", variable(key));
     if rules.is_empty() {
         let entries = values.map(|(key, shown)| {
             (

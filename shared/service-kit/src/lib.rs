@@ -10,6 +10,7 @@ mod log;
 pub mod metrics;
 mod own;
 mod projector;
+mod refuse;
 mod streams;
 pub mod telemetry;
 
@@ -20,4 +21,5 @@ pub use ids::{derived_id, new_id};
 pub use log::{Log, LogError};
 pub use own::own_command;
 pub use projector::{Lagging, Projector, ViewHandle, start_projection};
+pub use refuse::{cluster_of, misdirected};
 pub use streams::{decide_over_streams, load_stream};

@@ -2,7 +2,7 @@
 
 use crate::{DecideError, Decision, Log, LogError};
 use berth_events::StreamName;
-use berth_eventsourcing::{LoadedStream, MAX_DECISION_STREAMS, Streams, Undecided};
+use berth_eventsourcing::{Change, Expected, LoadedStream, MAX_DECISION_STREAMS, Streams, Undecided};
 
 /// Loads streams for a decision until it is made.
 ///
@@ -49,13 +49,67 @@ pub async fn load_stream(log: &Log, name: &StreamName) -> Result<LoadedStream, L
 
 impl From<berth_eventsourcing::Decision> for Decision {
     fn from(decision: berth_eventsourcing::Decision) -> Self {
+        let mut result = decision.result;
+        name_versions(&mut result, &decision.changes);
         let changes = decision.changes.into_iter();
         Self::Append {
             streams: changes
                 .map(|change| (change.stream, change.expected, change.events))
                 .collect(),
             guards: decision.guards,
-            result: decision.result,
+            result,
         }
+    }
+}
+
+/// Adds to what a command answers with which version each changed stream has then.
+fn name_versions(result: &mut serde_json::Value, changes: &[Change]) {
+    let versions = changes.iter().filter_map(|change| match change.expected {
+        Expected::Version(before) => {
+            let after = before.saturating_add(change.events.len() as u64);
+            Some((change.stream.to_string(), serde_json::Value::from(after)))
+        }
+        Expected::Any => None,
+    });
+    let versions: serde_json::Map<_, _> = versions.collect();
+    if versions.is_empty() {
+        return;
+    }
+    if result.is_null() {
+        *result = serde_json::Value::Object(serde_json::Map::new());
+    }
+    if let serde_json::Value::Object(fields) = result {
+        fields.insert("versions".to_owned(), serde_json::Value::Object(versions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_events::Category;
+
+    fn change(events: usize, expected: Expected) -> Change {
+        let event = berth_events::ApplicationEvent::Started(berth_events::ApplicationStarted {});
+        Change {
+            stream: StreamName::new(Category::Application, "a"),
+            expected,
+            events: vec![event.into(); events],
+        }
+    }
+
+    #[test]
+    fn an_answer_names_the_versions_after_it() {
+        let mut result = serde_json::json!({ "changed": true });
+        name_versions(
+            &mut result,
+            &[change(2, Expected::Version(3)), change(1, Expected::Any)],
+        );
+        assert_eq!(
+            result,
+            serde_json::json!({ "changed": true, "versions": { "application/a": 5 } })
+        );
+        let mut nothing = serde_json::Value::Null;
+        name_versions(&mut nothing, &[]);
+        assert!(nothing.is_null());
     }
 }

@@ -7,7 +7,7 @@ use opentelemetry::{
 };
 use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use std::collections::HashMap;
+use std::{collections::HashMap, io::IsTerminal as _};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -73,7 +73,9 @@ pub fn init(options: &TelemetryOptions) -> Result<Telemetry, Box<dyn std::error:
             .with_filter(filter);
         registry.with(lines).try_init()?;
     } else {
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(colours)
             .with_writer(std::io::stderr)
             .with_filter(filter);
         registry.with(lines).try_init()?;

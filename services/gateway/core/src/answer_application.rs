@@ -45,6 +45,7 @@ impl ApiView {
             completed: tally.completed,
             has_healthcheck: check.is_some_and(|check| check.test != ["NONE"]),
             ports: spec.container.ports.iter().map(port).collect(),
+            volumes: spec.container.named_volumes().map(str::to_owned).collect(),
             pending_slots: block.map(|block| block.slots.clone()).unwrap_or_default(),
             pending: block.map(|block| block.report.clone()),
         }

@@ -86,6 +86,11 @@ impl ApiView {
         let same_slot = |other: &&AllocationRow| {
             other.service == row.service && other.slot == row.slot && other.id != row.id
         };
+        let newest = !self
+            .allocations_of(row.application_id)
+            .filter(same_slot)
+            .any(|other| other.placed_position > row.placed_position);
+        let waits = newest && !row.state.ended() && row.stop_reason.is_some_and(makes_room);
         let mut before: Vec<&AllocationRow> = self
             .allocations_of(row.application_id)
             .filter(same_slot)
@@ -100,7 +105,13 @@ impl ApiView {
             .filter(|block| block.slots.contains(&row.slot));
         ContainerWhy {
             container: self.container_in_full(row),
-            explanation: explain(row, self.nodes.get(&row.node_id), block, self.failed_before(row)),
+            explanation: explain(
+                row,
+                self.nodes.get(&row.node_id),
+                block,
+                waits,
+                self.failed_before(row),
+            ),
             predecessors: before.into_iter().map(|other| self.container(other)).collect(),
         }
     }

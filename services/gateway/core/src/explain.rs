@@ -9,6 +9,7 @@ pub(crate) fn explain(
     row: &AllocationRow,
     node: Option<&NodeRow>,
     block: Option<&Block>,
+    waits: bool,
     before: Option<String>,
 ) -> Vec<String> {
     let mut lines = vec![state(row)];
@@ -24,6 +25,7 @@ pub(crate) fn explain(
     }
     if let Some(reason) = row.stop_reason {
         lines.push(format!("it is to be stopped: {}", stop(reason)));
+        lines.extend(waits.then(|| "its successor waits until it has stopped".to_owned()));
     }
     if row.restarts > 0 {
         let how = row
@@ -137,6 +139,18 @@ fn failure(reason: FailureReason) -> &'static str {
         FailureReason::CrashLoop => "it ended again and again",
         FailureReason::Unhealthy => "its check failed again and again",
         FailureReason::Vanished => "it vanished from the engine",
+    }
+}
+
+/// Whether a slot is filled anew after its container was stopped.
+pub(crate) fn makes_room(reason: StopReason) -> bool {
+    match reason {
+        StopReason::Changed | StopReason::Restart | StopReason::Drained | StopReason::Misplaced => true,
+        StopReason::Surplus
+        | StopReason::ApplicationStopped
+        | StopReason::ApplicationRemoved
+        | StopReason::Ended
+        | StopReason::Replaced => false,
     }
 }
 

@@ -57,6 +57,11 @@ pub(crate) fn change(row: &mut ApplicationRow, recorded: &Recorded, event: &Appl
             step(row, recorded, what);
         }
         ApplicationEvent::RestartRequested(restart) => {
+            for name in row.spec.services.keys() {
+                if restart.services.is_empty() || restart.services.contains(name) {
+                    row.restarts.insert(name.clone(), recorded.position);
+                }
+            }
             let names: Vec<_> = restart.services.iter().map(String::as_str).collect();
             let what = if names.is_empty() {
                 "all services".to_owned()

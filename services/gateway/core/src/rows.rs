@@ -102,6 +102,8 @@ pub struct ApplicationRow {
     pub releases: Vec<ReleaseRow>,
     /// Share of the traffic of a service, 0–100; not named: 100.
     pub weights: BTreeMap<String, u8>,
+    /// Where in the log a restart was last asked for, by service.
+    pub restarts: BTreeMap<String, u64>,
     /// Slots that wait, by service.
     pub blocks: BTreeMap<String, Block>,
     /// When it was made.

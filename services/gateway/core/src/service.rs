@@ -102,6 +102,16 @@ impl ApiView {
         tally
     }
 
+    /// A container from before the last restart that was asked for is still there.
+    fn is_restarting(&self, application: &ApplicationRow, name: &str) -> bool {
+        application.restarts.get(name).is_some_and(|asked| {
+            let newest = self.newest(application, name);
+            newest
+                .values()
+                .any(|row| !row.state.ended() && row.placed_position < *asked)
+        })
+    }
+
     /// One word for a service.
     pub(crate) fn service_status(
         &self,
@@ -116,6 +126,8 @@ impl ApiView {
         }
         if application.blocks.contains_key(name) {
             ApplicationStatus::Pending
+        } else if self.is_restarting(application, name) {
+            ApplicationStatus::Restarting
         } else if tally.unhealthy > 0 || tally.broken > 0 {
             ApplicationStatus::Degraded
         } else if tally.well(has_check(application, name)) + tally.completed < tally.wanted {
@@ -136,11 +148,12 @@ impl ApiView {
             ApplicationStatus::Running => 0,
             ApplicationStatus::AwaitingConfirmation => 1,
             ApplicationStatus::Paused => 2,
-            ApplicationStatus::Deploying => 3,
-            ApplicationStatus::Degraded => 4,
-            ApplicationStatus::Pending => 5,
-            ApplicationStatus::Stopped => 6,
-            ApplicationStatus::Removing => 7,
+            ApplicationStatus::Restarting => 3,
+            ApplicationStatus::Deploying => 4,
+            ApplicationStatus::Degraded => 5,
+            ApplicationStatus::Pending => 6,
+            ApplicationStatus::Stopped => 7,
+            ApplicationStatus::Removing => 8,
         });
         let release = row.releases.last();
         let unsettled = release.filter(|release| release.settled.is_none());

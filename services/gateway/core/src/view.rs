@@ -10,7 +10,7 @@ use berth_events::{
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TokenId};
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 const CLUSTER: &str = "cluster";
 const NODE: &str = "node";
@@ -106,6 +106,7 @@ impl ApiView {
                 spec: Default::default(),
                 warnings: Vec::new(),
                 releases: Vec::new(),
+                restarts: BTreeMap::new(),
                 weights: Default::default(),
                 blocks: Default::default(),
                 created_at: recorded.recorded_at,

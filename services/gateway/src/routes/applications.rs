@@ -5,7 +5,7 @@ use crate::{
     app::Shared,
     auth::{Deploying, Reading},
     deploy::{self, Destination, diagnostic},
-    extract::{Params, Read, Segment, Write},
+    extract::{Order, Params, Read, Segment, Write},
     problem::Fault,
     submit::At,
 };
@@ -75,7 +75,7 @@ pub(crate) async fn deploy_application(
             .map(|row| (row.id, row.policy))
     })?;
     let method = body.method;
-    let reading = deploy::read(body).await?;
+    let reading = read(&app, &order, cluster, body).await?;
     let name = reading.name()?;
     let to = Destination {
         cluster,
@@ -120,7 +120,7 @@ pub(crate) async fn update_application(
     }
     body.name = Some(name.clone());
     let method = body.method;
-    let reading = deploy::read(body).await?;
+    let reading = read(&app, &order, cluster, body).await?;
     let to = Destination {
         cluster,
         policy,
@@ -135,6 +135,21 @@ pub(crate) async fn update_application(
         name.to_string(),
         reading.warnings(),
     ))
+}
+
+/// Reads what a deploy brings, for the cluster that it goes to.
+async fn read(
+    app: &Shared,
+    order: &Order,
+    cluster: ClusterId,
+    body: Deploy,
+) -> Result<deploy::Reading, Fault> {
+    let reading = deploy::read(body).await?;
+    let nodes = app.view.read(|view| {
+        let row = view.cluster_row(&order.access, cluster);
+        row.map_or(0, |row| view.cluster(row).nodes.total)
+    });
+    Ok(if nodes > 1 { reading } else { reading.on_one_node() })
 }
 
 fn deployed(

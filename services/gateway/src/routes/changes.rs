@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use berth_api::{AbandonVolume, Restart, Scale, Written};
-use berth_events::{CommandBody, SchedulerCommand};
+use berth_events::{Category, CommandBody, SchedulerCommand, StreamName};
 use berth_ids::{ApplicationId, ClusterId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -167,7 +167,10 @@ impl Target {
         let accepted = app
             .submit(order, Some(self.cluster), CommandBody::Scheduler(command))
             .await?;
+        let stream = StreamName::new(Category::Application, self.application);
         let written = accepted.written(self.application, Some(self.name));
-        Ok(At::shown(accepted.position, written).status(StatusCode::ACCEPTED))
+        Ok(At::shown(accepted.position, written)
+            .changed(&accepted, &stream, order.expected_version)
+            .status(StatusCode::ACCEPTED))
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use berth_api::{Cluster, CreateCluster, Page, PatchCluster, Written, schema::ClusterPage};
-use berth_events::{ClusterCommand, CommandBody};
+use berth_events::{Category, ClusterCommand, CommandBody, StreamName};
 use berth_ids::ClusterId;
 
 /// Region of a cluster that names none.
@@ -130,10 +130,9 @@ pub(crate) async fn patch_cluster(
     let accepted = app
         .submit(&order, Some(cluster_id), CommandBody::Cluster(command))
         .await?;
-    Ok(At::shown(
-        accepted.position,
-        accepted.written(cluster_id, Some(name.to_string())),
-    ))
+    let stream = StreamName::new(Category::Cluster, cluster_id);
+    let written = accepted.written(cluster_id, Some(name.to_string()));
+    Ok(At::shown(accepted.position, written).changed(&accepted, &stream, expected_version))
 }
 
 /// Deletes a cluster. Refused while it has applications, unless forced: then they go first.

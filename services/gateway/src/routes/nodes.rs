@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use berth_api::{CordonNode, DrainNode, Node, Page, PatchNode, Written, schema::NodePage};
-use berth_events::{ClusterCommand, CommandBody};
+use berth_events::{Category, ClusterCommand, CommandBody, StreamName};
 use berth_ids::{ClusterId, NodeId};
 use berth_service_kit::Clock;
 use std::time::Duration;
@@ -186,9 +186,8 @@ impl Target {
         let accepted = app
             .submit(order, Some(self.cluster), CommandBody::Cluster(command))
             .await?;
-        Ok(At::shown(
-            accepted.position,
-            accepted.written(self.node, Some(self.name)),
-        ))
+        let stream = StreamName::new(Category::Node, self.node);
+        let written = accepted.written(self.node, Some(self.name));
+        Ok(At::shown(accepted.position, written).changed(&accepted, &stream, order.expected_version))
     }
 }
