@@ -135,7 +135,13 @@ impl Project {
 
     /// Whether the file has `name:`.
     pub fn names_itself(&self) -> bool {
-        berth_compose::parse(&self.input(None)).is_ok_and(|parsed| parsed.name.is_some())
+        // What a printed template leaves to the vault is no fault: the platform fills it in.
+        let text = self.text.replace(&format!(":?{}}}", berth_compose::KEPT), ":-}");
+        let input = berth_compose::Input {
+            text: &text,
+            ..self.input(None)
+        };
+        berth_compose::parse(&input).is_ok_and(|parsed| parsed.name.is_some())
     }
 
     /// The folder's name as a name of an application.

@@ -33,7 +33,7 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
     let deployed: Deployed = session.client.post(&path, &body).await?;
     if args.abandon_volume {
-        volumes::abandon_of(session, &deployed.application_id.to_string(), &BTreeSet::new()).await?;
+        volumes::abandon_of(session, &deployed.name, &BTreeSet::new()).await?;
     }
     finish(session, deployed, &args.wait).await
 }

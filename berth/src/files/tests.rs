@@ -125,3 +125,14 @@ fn files_that_name_files_are_followed_and_laid_over() {
         .is_err()
     );
 }
+
+#[test]
+fn a_printed_template_names_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yml");
+    let text = "name: shop\nservices:\n  web:\n    image: web\n    environment:\n      \
+                PASSWORD: \"${PASSWORD:?kept in the vault}\"\n";
+    std::fs::write(&path, text).unwrap();
+    let project = Project::read(&path, &Variables::default(), &|_| None).unwrap();
+    assert!(project.names_itself());
+}

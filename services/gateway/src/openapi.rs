@@ -136,6 +136,17 @@ fn shared_responses() -> Map<String, Value> {
     responses.collect()
 }
 
+/// A change answers with the version that the next one can be checked against.
+fn name_etag(responses: &mut Map<String, Value>) {
+    for response in responses.values_mut().filter_map(Value::as_object_mut) {
+        let header = json!({
+            "description": "Version after the change, for `If-Match`; absent if nothing was to be changed",
+            "schema": { "type": "string" },
+        });
+        response.insert("headers".to_owned(), json!({ "ETag": header }));
+    }
+}
+
 fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if !path.starts_with("/v1/") {
         return;
@@ -144,6 +155,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     let open = path == "/v1/join";
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     if let Some(responses) = responses.as_object_mut() {
+        if method == "patch" {
+            name_etag(responses);
+        }
         for (status, _, when) in ERRORS {
             let applies = match when {
                 When::Always => true,

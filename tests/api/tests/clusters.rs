@@ -32,7 +32,16 @@ async fn a_cluster_is_made_shown_changed_and_deleted() -> Result<(), Failure> {
             .json(&json!({ "policy": "open" }))
     };
     expect(patch("\"77\""), StatusCode::PRECONDITION_FAILED).await?;
-    let changed = expect(patch(&etag), StatusCode::OK).await?;
+    let answer = patch(&etag).send().await?;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let after = answer.headers()["etag"].to_str()?.to_owned();
+    let changed: serde_json::Value = answer.json().await?;
+    let same = patch(&after).send().await?;
+    assert_eq!(
+        (same.status(), same.headers()["etag"].to_str()?),
+        (StatusCode::OK, after.as_str()),
+        "nothing was to be changed"
+    );
     expect(patch(&etag), StatusCode::PRECONDITION_FAILED).await?;
     let shown = platform.get_at("/v1/clusters/shop", &changed["position"]).await?;
     assert_eq!(text(&shown, "/policy"), "open");

@@ -115,6 +115,10 @@ async fn an_application_is_deployed_without_its_secrets() -> Result<(), Failure>
 
     let template = platform.get("/v1/applications/shop/template").await?;
     assert!(!template.to_string().contains(PLANTED), "{template}");
+    // What the template does not show is kept when it is deployed again.
+    let again = json!({ "compose": { "file_name": "shop.yml", "text": text(&template, "/text") } });
+    let kept = platform.post(path, again, 202).await?;
+    assert!(kept["release_id"].is_null(), "nothing has changed: {kept}");
     let reader = platform.token(&["read"], &[]).await?;
     let reveal = "/v1/applications/shop/template?reveal=true";
     expect(

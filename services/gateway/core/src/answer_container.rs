@@ -2,7 +2,7 @@
 
 use crate::{
     AllocationRow, ApiView, MAX_ENDED_OF_SLOT,
-    explain::{self, explain},
+    explain::{self, explain, makes_room},
 };
 use berth_api::{Container, ContainerState, ContainerWhy, NodeStatus};
 
