@@ -177,12 +177,12 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
             (
                 "Idempotency-Key",
                 "The same key with the same request is carried out once",
-                json!({ "type": "string", "maxLength": 256 }),
+                json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$" }),
             ),
             (
                 "If-Match",
                 "`ETag` of the object: refused with 412 if it has changed since",
-                json!({ "type": "string" }),
+                json!({ "type": "string", "pattern": "^(\\*|\"[0-9]{1,19}\")$" }),
             ),
         ],
         (true, true) => vec![],
