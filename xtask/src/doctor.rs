@@ -74,6 +74,12 @@ pub(crate) const NEEDS: &[Need] = &[
         find: || place::find_program("iptables"),
     },
     Need {
+        what: "faketime",
+        purpose: "clocks that jump, in a test",
+        source: Source::Package("faketime"),
+        find: || place::find_program("faketime"),
+    },
+    Need {
         what: "static busybox",
         purpose: "images without a registry",
         source: Source::Package("busybox-static"),
