@@ -33,6 +33,13 @@ pub struct LogChunk {
 /// Lines of an ended container that are told, and the longest wait for them.
 const LAST_LINES: u32 = 5;
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
+/// What is read of them before values are hidden; far more than is told, so that a value that is cut in two
+/// falls away.
+const MAX_LAST_BYTES: usize = 16 * MAX_MESSAGE_BYTES;
+/// Values of the environment shorter than this are words, not secrets.
+const MIN_HIDDEN_CHARS: usize = 4;
+/// What is told in place of a value.
+const HIDDEN: &str = "***";
 
 impl Engine {
     /// One container by its id or name; with its last lines, if it has ended.
@@ -62,15 +69,29 @@ impl Engine {
             while let Some(Ok(chunk)) = output.next().await {
                 bytes.extend_from_slice(&chunk.bytes);
                 // Of long lines the end says most.
-                let surplus = bytes.len().saturating_sub(MAX_MESSAGE_BYTES);
+                let surplus = bytes.len().saturating_sub(MAX_LAST_BYTES);
                 bytes.drain(..surplus);
             }
         };
         // What came until then is told.
         let _ = tokio::time::timeout(LAST_LINES_PATIENCE, read).await;
-        let text = String::from_utf8_lossy(&bytes);
-        let shown = text.chars().filter(|c| *c == '\n' || !c.is_control());
-        shown.collect::<String>().trim().to_owned()
+        let text = hide(&String::from_utf8_lossy(&bytes), &self.environment(id).await);
+        let shown: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+        let cut = shown.len().saturating_sub(MAX_MESSAGE_BYTES);
+        let from = (cut..=shown.len()).find(|at| shown.is_char_boundary(*at));
+        shown[from.unwrap_or_default()..].trim().to_owned()
+    }
+
+    /// Values of a container's environment; its output may hold them, the log of events must not.
+    async fn environment(&self, id: &str) -> Vec<String> {
+        let Ok(docker) = self.docker().await else {
+            return Vec::new();
+        };
+        let inspected = docker.inspect_container(id, None).await;
+        let config = inspected.ok().and_then(|container| container.config);
+        let lines = config.and_then(|config| config.env).unwrap_or_default();
+        let values = lines.iter().filter_map(|line| line.split_once('='));
+        values.map(|(_, value)| value.to_owned()).collect()
     }
 
     /// Output of a container, standard output and error apart.
@@ -103,6 +124,19 @@ impl Engine {
     }
 }
 
+/// The text without these values, longest first: one may be a part of another.
+fn hide(text: &str, values: &[String]) -> String {
+    let mut values: Vec<&str> = values
+        .iter()
+        .flat_map(|value| value.lines().chain([value.as_str()]))
+        .map(str::trim)
+        .filter(|value| value.chars().count() >= MIN_HIDDEN_CHARS)
+        .collect();
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let hidden = |text: String, value: &str| text.replace(value, HIDDEN);
+    values.into_iter().fold(text.to_owned(), hidden)
+}
+
 fn chunk(output: LogOutput) -> LogChunk {
     let (stream, bytes) = match output {
         LogOutput::StdErr { message } => ("stderr", message),
@@ -112,4 +146,16 @@ fn chunk(output: LogOutput) -> LogChunk {
         }
     };
     LogChunk { stream, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_the_environment_are_not_told() {
+        let values = ["s3cret", "s3cret-and-longer", "no", "one line\nand another"].map(str::to_owned);
+        let text = "no way: s3cret-and-longer is wrong\ntry s3cret\nand another";
+        assert_eq!(hide(text, &values), "no way: *** is wrong\ntry ***\n***");
+    }
 }
