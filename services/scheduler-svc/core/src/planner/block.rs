@@ -246,6 +246,10 @@ fn one_filter(refused: &Refused) -> String {
         Refused::Cpu { need, .. } => format!("pending: no node has {} free", cores(*need)),
         Refused::Port { port, .. } => format!("pending: port {port} is taken on every node"),
         Refused::Constraint { rule, .. } => format!("pending: no node has {rule}"),
+        Refused::Zones { need, found } => format!(
+            "pending: the service is promised {need} zones, and {} have a node for it",
+            found.len()
+        ),
         Refused::Platform { wanted, .. } => format!("pending: no node is of platform {wanted}"),
         Refused::PerNode { limit } => {
             format!("pending: every node has {limit} containers of the service already")

@@ -1,6 +1,6 @@
 //! Why a node was refused, and what would help.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Filters in the order in which they are asked; the order is part of the behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +13,8 @@ pub enum Filter {
     Platform,
     /// Rules on labels and facts of nodes.
     Constraint,
+    /// Fewer zones than the service is promised.
+    Zones,
     /// Too many of the service on the node.
     PerNode,
     /// Host ports.
@@ -27,11 +29,12 @@ pub enum Filter {
 
 impl Filter {
     /// All, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Volume,
         Self::State,
         Self::Platform,
         Self::Constraint,
+        Self::Zones,
         Self::PerNode,
         Self::Port,
         Self::Cpu,
@@ -46,6 +49,7 @@ impl Filter {
             Self::State => "state",
             Self::Platform => "platform",
             Self::Constraint => "constraint",
+            Self::Zones => "zones",
             Self::PerNode => "max_replicas_per_node",
             Self::Port => "port",
             Self::Cpu => "cpu",
@@ -89,6 +93,13 @@ pub enum Refused {
         label: Option<String>,
         /// What the node has.
         found: Option<String>,
+    },
+    /// The service is promised more zones than have a node for it.
+    Zones {
+        /// Promised.
+        need: u32,
+        /// Zones with a node that would do otherwise.
+        found: BTreeSet<String>,
     },
     /// Enough of the service are there.
     PerNode {
@@ -137,6 +148,7 @@ impl Refused {
             Self::Lost | Self::Cordoned | Self::Draining => Filter::State,
             Self::Platform { .. } => Filter::Platform,
             Self::Constraint { .. } => Filter::Constraint,
+            Self::Zones { .. } => Filter::Zones,
             Self::PerNode { .. } => Filter::PerNode,
             Self::Port { .. } => Filter::Port,
             Self::Cpu { .. } => Filter::Cpu,
@@ -158,6 +170,9 @@ impl Refused {
                 Some(found) => format!("needs {rule}, has {found}"),
                 None => format!("needs {rule}, has no such label"),
             },
+            Self::Zones { need, found } => {
+                format!("needs {need} zones, there are {}: {}", found.len(), shown(found))
+            }
             Self::PerNode { limit } => format!("has {limit} containers of the service, the most allowed"),
             Self::Port { port, holder } => format!("port {port} is taken by {holder}"),
             Self::Cpu { need, free, .. } => format!("needs {}, {} free", cores(*need), cores(*free)),
@@ -191,6 +206,9 @@ impl Refused {
             Self::Constraint { rule, .. } => {
                 format!("add a node with {rule}, or take the rule out of the file")
             }
+            Self::Zones { need, .. } => format!(
+                "add a node in another zone, or write `availability:az==~{need}` to have as many as there are"
+            ),
             Self::PerNode { limit } => format!("add a node, or allow more than {limit} on each"),
             Self::Port { port, holder } => {
                 format!("publish another port than {port}, stop {holder}, or add a node")
@@ -225,6 +243,11 @@ impl Refused {
             _ => 0,
         }
     }
+}
+
+fn shown(names: &BTreeSet<String>) -> String {
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    names.join(", ")
 }
 
 /// Bytes for people.

@@ -20,6 +20,8 @@ use std::{
 
 /// Labels over whose values containers are spread, at most.
 pub(super) const MAX_SPREAD_LABELS: usize = 3;
+/// What containers are spread over if nothing else is said.
+const ZONE: &str = "zone";
 
 /// A rule with its pattern compiled; one that does not compile fits nothing.
 #[derive(Debug)]
@@ -123,7 +125,8 @@ impl PerSite {
         let preferred = sites
             .iter()
             .map(|site| filters::soft_constraints_held(site.row, constraints));
-        let (fixed, preferred) = (fixed.collect(), preferred.collect());
+        let (mut fixed, preferred): (Vec<_>, _) = (fixed.collect(), preferred.collect());
+        keep_zone_promise(spec, sites, &mut fixed);
         let mut levels = levels(spec, sites);
         for (at, site) in sites.iter().enumerate() {
             let count = site.count(request.application.application_id, request.name);
@@ -186,7 +189,11 @@ impl<'a> Request<'a> {
             name,
             spec,
             hash,
-            strategy: spec.placement.strategy.unwrap_or(cluster.strategy),
+            strategy: match spec.placement.zones {
+                // Packing would put them all into one zone.
+                Some(_) => Strategy::Spread,
+                None => spec.placement.strategy.unwrap_or(cluster.strategy),
+            },
             local_volumes: spec
                 .container
                 .named_volumes()
@@ -242,14 +249,39 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A service that is promised more zones than have a node for it is refused everywhere.
+fn keep_zone_promise(spec: &ServiceSpec, sites: &[Site<'_>], fixed: &mut [Option<Refused>]) {
+    let Some(promise) = spec.placement.zones.filter(|promise| !promise.soft) else {
+        return;
+    };
+    let fits = sites
+        .iter()
+        .zip(fixed.iter())
+        .filter(|(_, refused)| refused.is_none());
+    let found: BTreeSet<String> = fits.map(|(site, _)| site.row.zone.clone()).collect();
+    if found.len() >= promise.zones as usize {
+        return;
+    }
+    for refused in fixed.iter_mut().filter(|refused| refused.is_none()) {
+        *refused = Some(Refused::Zones {
+            need: promise.zones,
+            found: found.clone(),
+        });
+    }
+}
+
 fn levels(spec: &ServiceSpec, sites: &[Site<'_>]) -> Vec<Level> {
     if spec.placement.spread.is_empty() {
-        return vec![Level::new("zone", sites)];
+        return vec![Level::new(ZONE, sites)];
     }
-    spec.placement
-        .spread
-        .iter()
+    // Who is promised zones is spread over them before anything else.
+    let zone = spec.placement.zones.map(|_| ZONE.to_owned());
+    let wished = spec.placement.spread.iter();
+    let wished = wished.filter(|label| zone.as_ref() != Some(*label)).cloned();
+    zone.iter()
+        .cloned()
+        .chain(wished)
         .take(MAX_SPREAD_LABELS)
-        .map(|label| Level::new(label, sites))
+        .map(|label| Level::new(&label, sites))
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Filters and scores.
 
 use crate::lab::{GIB, Lab, app, service, with_memory, with_port};
-use berth_events::spec::{Affinity, Constraint, Operator, Strategy};
+use berth_events::spec::{Affinity, Constraint, Operator, Strategy, ZoneSpread};
 
 pub(super) fn constraint(key: &str, pattern: &str) -> Constraint {
     Constraint {
@@ -209,4 +209,41 @@ fn an_image_that_is_there_is_preferred_among_equals() {
     lab.deploy("b", app([("new", service(1, "nginx"))]));
     lab.settle();
     assert_eq!(lab.holder("new", 1).node_id, second);
+}
+
+#[test]
+fn a_promise_of_zones_is_kept_or_refused_with_its_reason() {
+    let promised = |soft| {
+        let mut spec = service(4, "a");
+        spec.placement.zones = Some(ZoneSpread { zones: 3, soft });
+        app([("web", spec)])
+    };
+    let mut lab = Lab::new();
+    for (name, zone) in [("n1", "a"), ("n2", "a"), ("n3", "b")] {
+        lab.node_with(name, |node| node.zone = zone.into());
+    }
+    let soft = lab.deploy("soft", promised(true));
+    let hard = lab.deploy("hard", promised(false));
+    lab.settle();
+    assert!(lab.view.blocked(soft, "web").is_none());
+    assert_eq!(lab.view.allocations_of(soft, "web").count(), 4);
+    let report = &lab.view.blocked(hard, "web").unwrap().report;
+    assert_eq!(
+        report.summary,
+        "pending: the service is promised 3 zones, and 2 have a node for it"
+    );
+    assert!(
+        report.cure.as_deref().unwrap().contains("another zone"),
+        "{report:?}"
+    );
+    assert_eq!(lab.view.allocations_of(hard, "web").count(), 0);
+    lab.node_with("n4", |node| node.zone = "c".into());
+    lab.settle();
+    assert!(lab.view.blocked(hard, "web").is_none());
+    let zones: std::collections::BTreeSet<_> = lab
+        .view
+        .allocations_of(hard, "web")
+        .map(|row| lab.view.node(row.node_id).unwrap().zone.clone())
+        .collect();
+    assert_eq!(zones.len(), 3);
 }
