@@ -49,7 +49,19 @@ services:
     logging: *log
     volumes: ["data:/data:ro", "/srv:/srv:ro"]
     networks: {{ front: {{ aliases: [other] }}, back: {{}} }}
+    init: true
+    dns: [9.9.9.9]
     dns_search: example.org
+    dns_opt: ["ndots:2"]
+    shm_size: 32m
+    oom_score_adj: 100
+    pids_limit: 50
+    memswap_limit: 96m
+    group_add: ["100"]
+    domainname: shop.test
+    security_opt: ["no-new-privileges:true"]
+    stdin_open: true
+    use_api_socket: true
     deploy:
       placement: {{ constraints: ["node.labels.disk == ssd"] }}
       resources: {{ reservations: {{ memory: 32M }} }}
@@ -151,6 +163,18 @@ fn holds_every_key(seen: &Value) -> Result<()> {
             "/HostConfig/Ulimits/0",
             json!({ "Name": "nofile", "Soft": 100, "Hard": 200 }),
         ),
+        ("/HostConfig/Init", json!(true)),
+        ("/HostConfig/Dns", json!(["9.9.9.9"])),
+        ("/HostConfig/DnsSearch", json!(["example.org"])),
+        ("/HostConfig/DnsOptions", json!(["ndots:2"])),
+        ("/HostConfig/ShmSize", json!(32 << 20)),
+        ("/HostConfig/OomScoreAdj", json!(100)),
+        ("/HostConfig/PidsLimit", json!(50)),
+        ("/HostConfig/MemorySwap", json!(96 << 20)),
+        ("/HostConfig/GroupAdd", json!(["100"])),
+        ("/HostConfig/SecurityOpt", json!(["no-new-privileges:true"])),
+        ("/Config/Domainname", json!("shop.test")),
+        ("/Config/OpenStdin", json!(true)),
         ("/HostConfig/Sysctls", json!({ "net.core.somaxconn": "256" })),
         ("/HostConfig/ExtraHosts", json!(["foo:1.2.3.4"])),
         (
@@ -205,7 +229,10 @@ fn starts_in_order_and_finds_names(platform: &Platform) -> Result<()> {
 
 fn keeps_named_warnings(platform: &Platform) -> Result<()> {
     let shown = platform.json(&["app", "show", "keys"])?.to_string();
-    ensure!(shown.contains("dns_search"), "the warning is not stored: {shown}");
+    ensure!(
+        shown.contains("use_api_socket"),
+        "the warning is not stored: {shown}"
+    );
     Ok(())
 }
 
