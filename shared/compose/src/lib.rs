@@ -2,7 +2,7 @@
 //!
 //! [`parse`] turns the text of a file into an [`ApplicationSpec`], [`render`] turns one back into a file,
 //! [`policy_violations`] names what a cluster's policy refuses. Nothing here does IO: the caller brings
-//! `.env`, variables and env files along ([`referenced_files`] says which). A key without effect is a
+//! `.env`, variables and env files along ([`referenced_files_of`] says which). A key without effect is a
 //! warning, a wrong value an error, and one run names all of them.
 
 mod application;
