@@ -1,10 +1,10 @@
 //! Releases: looking at them, pausing them, taking them back.
 
-use super::{ScopeQuery, changes::Target};
+use super::{ScopeQuery, changes::Change};
 use crate::{
     app::Shared,
-    auth::{Deploying, Reading},
-    extract::{NoBody, Params, Read, Segment, Write},
+    auth::Reading,
+    extract::{Params, Read, Segment},
     problem::Fault,
     submit::At,
 };
@@ -97,76 +97,52 @@ fn text(name: &str, spec: &ApplicationSpec) -> String {
     request_body = Rollback,
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn rollback(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, body, .. }: Write<Deploying, Rollback>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::Rollback {
-        application_id,
-        release_id: order.derived("release"),
-        to: body.to,
-        unsettled_only: false,
-        expected_version: order.expected_version,
-    };
-    target.change(&app, &order, command).await
+pub(crate) async fn rollback(change: Change<Rollback>) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, order, body| SchedulerCommand::Rollback {
+            application_id,
+            release_id: order.derived("release"),
+            to: body.to,
+            unsettled_only: false,
+            expected_version: order.expected_version,
+        })
+        .await
 }
 
 /// Takes back the release that is going live: the last one before that ran comes back.
 #[utoipa::path(post, path = "/v1/applications/{application}/abort-release", tag = "releases",
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn abort_release(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, .. }: Write<Deploying, NoBody>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::Rollback {
-        application_id,
-        release_id: order.derived("release"),
-        to: None,
-        unsettled_only: true,
-        expected_version: order.expected_version,
-    };
-    target.change(&app, &order, command).await
+pub(crate) async fn abort_release(change: Change) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, order, _| SchedulerCommand::Rollback {
+            application_id,
+            release_id: order.derived("release"),
+            to: None,
+            unsettled_only: true,
+            expected_version: order.expected_version,
+        })
+        .await
 }
 
 /// Pauses the release that is going live: nothing more is replaced.
 #[utoipa::path(post, path = "/v1/applications/{application}/pause-release", tag = "releases",
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn pause_release(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, .. }: Write<Deploying, NoBody>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::PauseRelease { application_id };
-    target.change(&app, &order, command).await
+pub(crate) async fn pause_release(change: Change) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, _, _| SchedulerCommand::PauseRelease { application_id })
+        .await
 }
 
 /// Goes on with a paused release; failures before do not count any more.
 #[utoipa::path(post, path = "/v1/applications/{application}/resume-release", tag = "releases",
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn resume_release(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, .. }: Write<Deploying, NoBody>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::ResumeRelease { application_id };
-    target.change(&app, &order, command).await
+pub(crate) async fn resume_release(change: Change) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, _, _| SchedulerCommand::ResumeRelease { application_id })
+        .await
 }
 
 /// Lets the old services of a blue-green release go.
@@ -174,19 +150,13 @@ pub(crate) async fn resume_release(
     request_body = ConfirmRelease,
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn confirm_release(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, body, .. }: Write<Deploying, ConfirmRelease>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::ConfirmRelease {
-        application_id,
-        force: body.force,
-    };
-    target.change(&app, &order, command).await
+pub(crate) async fn confirm_release(change: Change<ConfirmRelease>) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, _, body| SchedulerCommand::ConfirmRelease {
+            application_id,
+            force: body.force,
+        })
+        .await
 }
 
 /// Shares traffic between services of an application.
@@ -194,17 +164,11 @@ pub(crate) async fn confirm_release(
     request_body = Weights,
     params(("application" = String, Path, description = "Id or name"), ScopeQuery),
     responses((status = 202, description = "On its way", body = Written)))]
-pub(crate) async fn set_weights(
-    State(app): State<Shared>,
-    Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
-    Write { order, body, .. }: Write<Deploying, Weights>,
-) -> Result<At<Written>, Fault> {
-    let target = Target::find(&app, &order, &application, query.cluster.as_deref())?;
-    let application_id = target.application;
-    let command = SchedulerCommand::SetWeights {
-        application_id,
-        weights: body.weights,
-    };
-    target.change(&app, &order, command).await
+pub(crate) async fn set_weights(change: Change<Weights>) -> Result<At<Written>, Fault> {
+    change
+        .send(|application_id, _, body| SchedulerCommand::SetWeights {
+            application_id,
+            weights: body.weights,
+        })
+        .await
 }
