@@ -128,6 +128,12 @@ pub fn next_step(desired: Desired, seen: &Seen, track: &Track, situation: Situat
 
 fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situation) -> Step {
     let step = match seen {
+        // Nobody could place it anew: the assignment says what it is, so it is made again here, as a restart.
+        Seen::Absent if track.created && !situation.bus_up => match policy.condition {
+            RestartCondition::Never => return Step::Settled,
+            RestartCondition::OnFailure | RestartCondition::Any if track.image_ready => Step::Create,
+            RestartCondition::OnFailure | RestartCondition::Any => Step::Pull,
+        },
         Seen::Absent if track.created => {
             return Step::GiveUp {
                 reason: FailureReason::Vanished,
@@ -374,6 +380,24 @@ mod tests {
             panic!("not given up")
         };
         assert_eq!(reason, FailureReason::Vanished);
+    }
+
+    #[test]
+    fn with_the_bus_away_a_vanished_container_is_made_again() {
+        let away = Situation {
+            now: NOW,
+            bus_up: false,
+            blocked: false,
+        };
+        let mut track = Track {
+            created: true,
+            ..Track::default()
+        };
+        assert_eq!(next_step(RUN, &Seen::Absent, &track, away), Step::Pull);
+        track.image_ready = true;
+        assert_eq!(next_step(RUN, &Seen::Absent, &track, away), Step::Create);
+        let never = policy(RestartCondition::Never, 0);
+        assert_eq!(next_step(never, &Seen::Absent, &track, away), Step::Settled);
     }
 
     #[test]
