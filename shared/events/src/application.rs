@@ -92,6 +92,15 @@ pub struct Retired {
     pub networks: BTreeSet<String>,
 }
 
+impl Retired {
+    /// Takes it out of a specification.
+    pub fn take_from(&self, spec: &mut ApplicationSpec) {
+        spec.services.retain(|name, _| !self.services.contains(name));
+        spec.volumes.retain(|name, _| !self.volumes.contains(name));
+        spec.networks.retain(|name, _| !self.networks.contains(name));
+    }
+}
+
 /// Shapes of earlier versions, kept for ever (invariant 9).
 mod v1 {
     use super::*;

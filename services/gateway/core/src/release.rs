@@ -128,9 +128,7 @@ fn settle(row: &mut ApplicationRow, recorded: &Recorded, settled: &ReleaseSettle
     };
     if let Some(retires) = retires {
         for spec in [&mut release.spec, &mut row.spec] {
-            spec.services.retain(|name, _| !retires.services.contains(name));
-            spec.volumes.retain(|name, _| !retires.volumes.contains(name));
-            spec.networks.retain(|name, _| !retires.networks.contains(name));
+            retires.take_from(spec);
         }
         row.blocks.retain(|name, _| !retires.services.contains(name));
         row.weights.retain(|name, _| !retires.services.contains(name));

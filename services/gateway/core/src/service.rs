@@ -28,8 +28,7 @@ impl Tally {
 
 fn has_check(application: &ApplicationRow, service: &str) -> bool {
     let spec = application.spec.services.get(service);
-    let check = spec.and_then(|spec| spec.container.healthcheck.as_ref());
-    check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
+    spec.is_some_and(|spec| spec.container.has_check())
 }
 
 fn count(number: usize) -> u32 {

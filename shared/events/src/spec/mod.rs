@@ -256,6 +256,12 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl ContainerSpec {
+    /// Its own check decides when it is well.
+    pub fn has_check(&self) -> bool {
+        let check = self.healthcheck.as_ref();
+        check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
+    }
+
     /// The names of the volumes in the file that live on one node only (driver `local` or absent).
     pub fn named_volumes(&self) -> impl Iterator<Item = &str> {
         self.mounts.iter().filter_map(|mount| match &mount.source {

@@ -14,7 +14,6 @@ mod tests;
 
 pub use command::{Context, decide};
 pub use deploy::{Deployed, NameState, application_name_stream, application_stream, deploy_appends};
-pub(crate) use release::retire;
 pub use validate::validate;
 
 use berth_events::{

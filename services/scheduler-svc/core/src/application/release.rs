@@ -55,7 +55,7 @@ impl Application {
         if let ReleaseMethod::BlueGreen { retires } = &release.method
             && settled.outcome == ReleaseOutcome::Running
         {
-            retire(&mut self.spec, retires);
+            retires.take_from(&mut self.spec);
         }
     }
 
@@ -67,13 +67,6 @@ impl Application {
             release.paused = paused;
         }
     }
-}
-
-/// Takes what a confirmed blue-green release retires out of a specification.
-pub(crate) fn retire(spec: &mut ApplicationSpec, retires: &Retired) {
-    spec.services.retain(|name, _| !retires.services.contains(name));
-    spec.volumes.retain(|name, _| !retires.volumes.contains(name));
-    spec.networks.retain(|name, _| !retires.networks.contains(name));
 }
 
 pub(super) fn settled(release: &Release, outcome: ReleaseOutcome) -> ApplicationEvent {

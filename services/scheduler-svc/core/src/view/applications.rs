@@ -1,7 +1,7 @@
 //! Folds applications.
 
 use super::{ApplicationRow, Cause, GoodRelease, SchedulerView, SlotKey, blocked_key, kind, slot_key};
-use crate::{application::retire, spec_hash};
+use crate::spec_hash;
 use berth_events::{
     ApplicationCreated, ApplicationEvent, ProjectSpec, Recorded, ReleaseMethod, ReleaseOutcome,
     ReleaseSettled, ReleaseSource, ReleaseStarted, spec::ServiceMode,
@@ -196,7 +196,7 @@ fn settle_release(row: &mut ApplicationRow, settled: &ReleaseSettled) {
         return;
     }
     if let ReleaseMethod::BlueGreen { retires } = &row.method {
-        retire(Arc::make_mut(&mut row.spec), retires);
+        retires.take_from(Arc::make_mut(&mut row.spec));
         row.hashes.retain(|name, _| !retires.services.contains(name));
     }
     remember_good(row);

@@ -244,7 +244,7 @@ pub struct AllocationRow {
 impl AllocationRow {
     /// It runs, nobody told it to stop, and its check, if it has one, says well.
     pub fn is_well(&self, container: &ContainerSpec) -> bool {
-        let well = if has_check(container) {
+        let well = if container.has_check() {
             self.healthy == Some(true)
         } else {
             self.healthy != Some(false)
@@ -256,12 +256,6 @@ impl AllocationRow {
     pub fn is_kept(&self) -> bool {
         self.phase.is_live() && self.stop.is_none()
     }
-}
-
-/// Its check decides when it is ready.
-fn has_check(container: &ContainerSpec) -> bool {
-    let check = container.healthcheck.as_ref();
-    check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
 }
 
 /// A numbered place of a replica.
