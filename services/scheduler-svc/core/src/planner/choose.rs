@@ -61,11 +61,10 @@ pub(super) fn binding_home<'a>(
 }
 
 /// The best site, or each site with its reason.
-pub(super) fn choose<'a>(
-    world: &World<'a>,
-    request: &Request<'a>,
-    ask: &Ask<'_>,
-) -> Result<Choice, Vec<(usize, Refused)>> {
+pub(super) type Chosen = Result<Choice, Vec<(usize, Refused)>>;
+
+/// Looks at every site.
+pub(super) fn choose<'a>(world: &World<'a>, request: &Request<'a>, ask: &Ask<'_>) -> Chosen {
     let sites = request.per_site(world);
     let home = binding_home(world, request, ask.state);
     let mut best: Option<(Score, usize)> = None;

@@ -4,7 +4,7 @@ use super::{
     Planner,
     block::{BlockedSlot, Cause},
     candidates::{Candidates, are_alike},
-    choose::{Ask, Choice, binding_home, choose},
+    choose::{Ask, Choice, Chosen, binding_home, choose},
     orders::Parcel,
     rejection::Refused,
     request::Request,
@@ -70,7 +70,7 @@ impl<'a> Planner<'a, '_> {
     }
 
     /// The best node for a slot; slots that ask the same share the work.
-    fn pick(&self, pass: &mut Pass<'a>, ask: &Ask<'_>) -> Result<Choice, Vec<(usize, Refused)>> {
+    fn pick(&self, pass: &mut Pass<'a>, ask: &Ask<'_>) -> Chosen {
         let request = &pass.request;
         if !are_alike(&self.world, request, ask) {
             return choose(&self.world, request, ask);

@@ -22,6 +22,7 @@ mod removal;
 mod request;
 mod service;
 mod slots;
+mod succession;
 mod world;
 
 #[cfg(test)]

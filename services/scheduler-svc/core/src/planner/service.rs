@@ -4,7 +4,7 @@ use super::{
     Planner,
     block::{BlockedSlot, Cause},
     candidates::Candidates,
-    choose::{Ask, binding_home, choose},
+    choose::binding_home,
     fill::parcel,
     filters,
     orders::Parcel,
@@ -26,11 +26,11 @@ pub(super) struct Pass<'a> {
     /// Allocations by slot, oldest first.
     pub(super) rows: BTreeMap<u32, Vec<&'a AllocationRow>>,
     /// Wanted slots; for global services with their node.
-    wanted: BTreeMap<u32, Option<usize>>,
+    pub(super) wanted: BTreeMap<u32, Option<usize>>,
     /// Containers that are out on purpose or on their way.
     pub(super) out: u32,
     /// The most that may be out for moves.
-    limit: u32,
+    pub(super) limit: u32,
     /// How its containers are replaced.
     pub(super) rollout: Rollout,
     pub(super) parcel: Parcel<'a>,
@@ -95,6 +95,7 @@ impl<'a> Planner<'a, '_> {
         }
         pass.rollout.not_before = self.not_before(&pass);
         pass.out = self.count_out(&pass);
+        self.reserve_for_successors(&mut pass);
         let wanted: Vec<_> = pass.wanted.iter().map(|(slot, only)| (*slot, *only)).collect();
         for (slot, only) in wanted {
             self.slot(&mut pass, slot, only);
@@ -301,73 +302,6 @@ impl<'a> Planner<'a, '_> {
             return;
         };
         self.move_away(pass, row, at, reason);
-    }
-
-    /// Stops a container that has somewhere else to go, and keeps that place free for it in this plan.
-    fn move_away(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow, at: usize, reason: StopReason) {
-        let ready = is_ready(&pass.request, row);
-        if ready && pass.out >= pass.limit {
-            return;
-        }
-        let ask = Ask {
-            slot: row.slot,
-            state: self.state_of(&pass.request, row.slot),
-            only: None,
-            except: Some(at),
-            now: self.now,
-        };
-        let Ok(choice) = choose(&self.world, &pass.request, &ask) else {
-            return;
-        };
-        if self.order_stop(row, reason) {
-            pass.out += u32::from(ready);
-            self.world.sites[choice.site].settle(pass.request.resident(row.slot));
-            pass.request.note(choice.site);
-            pass.candidates = None;
-        }
-    }
-
-    /// Stops a container for its successor, if that one will have a place then; else the old one is better
-    /// than none, and the report says why it stays.
-    fn replace(&mut self, pass: &mut Pass<'a>, row: &'a AllocationRow, at: usize, reason: StopReason) {
-        let ready = is_ready(&pass.request, row);
-        if ready && !self.may_replace(pass) {
-            return;
-        }
-        let ask = Ask {
-            slot: row.slot,
-            state: self.state_of(&pass.request, row.slot),
-            only: (pass.request.spec.mode == ServiceMode::Global).then_some(at),
-            except: None,
-            now: self.now,
-        };
-        // Counted before the old one is taken out, which counts until it has ended.
-        pass.request.per_site(&self.world);
-        let old = self.world.sites[at].lift(row.application_id, &row.service, row.slot);
-        let choice = choose(&self.world, &pass.request, &ask);
-        if let Some(old) = old {
-            self.world.sites[at].settle(old);
-        }
-        match choice {
-            Err(refused) if ready => {
-                let cause = Cause::Refused(Rc::new(refused));
-                pass.blocked.push(BlockedSlot {
-                    slot: row.slot,
-                    cause,
-                });
-            }
-            Ok(choice) if self.order_stop(row, reason) => {
-                pass.out += u32::from(ready);
-                self.world.sites[choice.site].settle(pass.request.resident(row.slot));
-                pass.request.note(choice.site);
-                pass.candidates = None;
-            }
-            // What does not run has nothing to lose.
-            Err(_) => {
-                self.order_stop(row, reason);
-            }
-            Ok(_) => {}
-        }
     }
 
     pub(super) fn state_of(&self, request: &Request<'a>, slot: u32) -> Option<&'a SlotRow> {

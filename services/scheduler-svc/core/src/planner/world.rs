@@ -122,6 +122,19 @@ impl<'a> Site<'a> {
         }
         self.residents.push(resident);
     }
+
+    /// A container on the node gets a successor in its own place: what the new one needs beyond the old one.
+    pub(super) fn widen(&mut self, old: &Resident<'a>, new: &Resident<'a>) {
+        let (had, needs) = (old.container.resources, new.container.resources);
+        let more = |needs: u64, had: u64| needs.saturating_sub(had);
+        self.cpu_used += more(needs.cpu_reserved_millis, had.cpu_reserved_millis);
+        self.memory_used += more(needs.memory_reserved_bytes, had.memory_reserved_bytes);
+        for port in &new.container.ports {
+            if port.published.is_some() && !old.container.ports.contains(port) {
+                self.ports.push((port, new.name()));
+            }
+        }
+    }
 }
 
 /// All nodes, by name, and what the plan has changed so far.
