@@ -6,7 +6,6 @@ use super::{
     candidates::{Candidates, are_alike},
     choose::{Ask, Choice, Chosen, binding_home, choose},
     orders::Parcel,
-    rejection::Refused,
     request::Request,
     service::{Pass, outdated},
     slots::{Hold, is_complete},
