@@ -76,6 +76,7 @@ impl Client {
                 ..ComposeSource::default()
             }),
             image: None,
+            template: None,
             method: Default::default(),
         };
         let request = self

@@ -45,6 +45,42 @@ pub struct Project {
     folder: PathBuf,
 }
 
+/// Reads a text from a file, or from standard input if it is called `-`.
+///
+/// # Errors
+/// It cannot be read, is too large, or is no text.
+pub fn text(file: &Path) -> Outcome<String> {
+    if file == Path::new(STDIN) {
+        read_all(std::io::stdin(), file, MAX_FILE_BYTES)
+    } else {
+        read_file(file, MAX_FILE_BYTES)
+    }
+}
+
+/// The variables of options: those of the named env file, and over them those given one by one.
+///
+/// # Errors
+/// The file cannot be read; a variable given without a value is not set in the shell.
+pub fn values(
+    variables: &Variables,
+    shell: &dyn Fn(&str) -> Option<String>,
+) -> Outcome<BTreeMap<String, String>> {
+    let mut values = BTreeMap::new();
+    if let Some(path) = &variables.env_file {
+        let text = read_file(path, MAX_ENV_BYTES)?;
+        let outcome = berth_compose::dotenv::read(&text, shell).map_err(|faults| {
+            let first = faults
+                .first()
+                .map(|fault| fault.message.clone())
+                .unwrap_or_default();
+            Failure::usage(format!("`{}`: {first}", path.display()))
+        })?;
+        values = outcome.values;
+    }
+    values.extend(given(&variables.env, shell)?);
+    Ok(values)
+}
+
 /// A variable of the shell.
 pub fn shell(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -4,7 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 use super::{
-    Method,
+    CloneApp, Export, Import, Method,
     parse::{duration, key_value, moment},
 };
 use berth_ids::Timestamp;
@@ -47,10 +47,15 @@ pub struct Wait {
   berth deploy shop-2.yml --name shop --method blue-green
   berth deploy shop.yml --abandon-volume         start elsewhere what a lost node's volume holds
   cat shop.yml | berth deploy - --name shop
-  berth app template shop | berth deploy -       values that the vault has are kept")]
+  berth app template shop | berth deploy -       values that the vault has are kept
+  berth deploy --template wordpress -e PORT=80   from a stored template (`berth template ls`)")]
 pub struct Deploy {
     /// Compose file, or `-` for standard input
-    pub file: PathBuf,
+    #[arg(required_unless_present = "template")]
+    pub file: Option<PathBuf>,
+    /// Stored template in place of a file: NAME, or NAME@NUMBER for one of its versions; `-e` gives its values
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub template: Option<String>,
     /// Name of the application [default: `name:` of the file, else the folder's name]
     #[arg(long)]
     pub name: Option<String>,
@@ -135,6 +140,12 @@ pub enum AppCommand {
     Rm(Remove),
     /// Let go of the local volume that holds containers to a node; they start elsewhere with an empty one
     AbandonVolume(AbandonVolume),
+    /// Write an application into a file, to be brought live elsewhere
+    Export(Export),
+    /// Bring an exported application live
+    Import(Import),
+    /// Bring the same application live once more, here or in another cluster; data in volumes is not copied
+    Clone(CloneApp),
 }
 
 /// An application.

@@ -5,8 +5,10 @@ mod cluster;
 mod local;
 mod node;
 mod parse;
+mod portable;
 mod release;
 mod server;
+mod template;
 mod token;
 
 pub use application::{
@@ -18,6 +20,7 @@ pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand};
 use parse::key_text;
 pub use parse::{age, duration};
+pub use portable::{CloneApp, Export, Import};
 pub use release::{
     AbortRelease, ConfirmRelease, Method, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh,
 };
@@ -25,6 +28,7 @@ pub use server::{
     AgentCommand, AgentJoin, AgentPlace, AgentRun, AgentTelemetry, ConfigArgs, ConfigCommand, ServerArgs,
     SettingArgs,
 };
+pub use template::{SaveTemplate, ShowTemplate, TemplateCommand};
 pub use token::{CreateToken, TokenCommand};
 
 use crate::{exit::EXIT_CODES, output::Format};
@@ -128,9 +132,12 @@ pub enum Command {
     /// List applications
     #[command(after_help = "EXAMPLES\n  berth apps\n  berth apps -o json")]
     Apps,
-    /// One application: show, template, remove, volumes
+    /// One application: show, template, remove, volumes, export, import, clone
     #[command(subcommand)]
     App(AppCommand),
+    /// Stored Compose files with parameters, and those that come with Berth
+    #[command(subcommand)]
+    Template(TemplateCommand),
     /// List containers
     Ps(Ps),
     /// Change the wanted number of containers

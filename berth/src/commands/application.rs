@@ -1,7 +1,7 @@
 //! Commands about applications and their containers.
 
 use super::{
-    Session,
+    Session, portable,
     tables::{container_table, fields, table},
     volumes, wait,
 };
@@ -50,6 +50,9 @@ pub async fn run(session: &Session, command: AppCommand) -> Outcome {
         }
         AppCommand::Rm(args) => remove(session, args).await,
         AppCommand::AbandonVolume(args) => abandon(session, args).await,
+        AppCommand::Export(args) => portable::export(session, args).await,
+        AppCommand::Import(args) => portable::import(session, args).await,
+        AppCommand::Clone(args) => portable::clone(session, args).await,
     }
 }
 

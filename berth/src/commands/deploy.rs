@@ -1,6 +1,6 @@
 //! Bringing Compose files and images live.
 
-use super::{Session, cluster::parse_name, release, volumes, wait};
+use super::{Session, cluster::parse_name, release, template, volumes, wait};
 use crate::{
     cli::{Deploy, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
@@ -17,18 +17,20 @@ use std::{collections::BTreeSet, path::Path};
 /// # Errors
 /// The file is wrong, the platform refused, or it is not ready in time.
 pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
-    let project = read(&args.file, &args.variables)?;
-    let name = match args.name {
-        Some(name) => Some(parse_name(&name)?),
-        None if project.names_itself() => None,
-        None => Some(parse_name(&project.folder_name())?),
-    };
-    let body = berth_api::Deploy {
-        name,
-        compose: Some(source(project)),
-        image: None,
+    let mut body = berth_api::Deploy {
+        name: args.name.as_deref().map(parse_name).transpose()?,
         method: args.method.into(),
+        ..berth_api::Deploy::default()
     };
+    if let Some(template) = &args.template {
+        body.template = Some(template::source(template, &args.variables)?);
+    } else {
+        let project = read(args.file.as_deref().unwrap_or(Path::new("-")), &args.variables)?;
+        if body.name.is_none() && !project.names_itself() {
+            body.name = Some(parse_name(&project.folder_name())?);
+        }
+        body.compose = Some(source(project));
+    }
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
     let deployed: Deployed = session.client.post(&path, &body).await?;
@@ -45,10 +47,9 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
 pub async fn update(session: &Session, args: Update) -> Outcome {
     let project = read(&args.file, &args.variables)?;
     let body = berth_api::Deploy {
-        name: None,
         compose: Some(source(project)),
-        image: None,
         method: args.method.into(),
+        ..berth_api::Deploy::default()
     };
     let path = session.path("applications", &args.app, "");
     let deployed: Deployed = session.client.write(Method::PUT, &path, Some(&body)).await?;
@@ -74,9 +75,8 @@ pub async fn run_image(session: &Session, args: Run) -> Outcome {
     };
     let body = berth_api::Deploy {
         name,
-        compose: None,
         image: Some(image),
-        method: Default::default(),
+        ..berth_api::Deploy::default()
     };
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
@@ -100,7 +100,11 @@ fn source(project: Project) -> ComposeSource {
     }
 }
 
-async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outcome {
+/// Tells what came of a deploy, and waits if that is wanted.
+///
+/// # Errors
+/// It is not ready in time, or its release failed.
+pub async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outcome {
     show_warnings(session.printer, &deployed);
     let id = deployed.application_id.to_string();
     let what = match deployed.release_id {

@@ -10,10 +10,12 @@ mod inspect;
 mod local;
 mod logs;
 mod node;
+mod portable;
 mod release;
 mod session;
 mod status;
 mod tables;
+mod template;
 mod token;
 mod top;
 mod volumes;
@@ -53,6 +55,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Run(args) => deploy::run_image(&session()?, args).await,
         Command::Apps => application::list(&session()?).await,
         Command::App(command) => application::run(&session()?, command).await,
+        Command::Template(command) => template::run(&session()?, command).await,
         Command::Ps(args) => application::ps(&session()?, args).await,
         Command::Scale(args) => application::scale(&session()?, args).await,
         Command::Release(command) => release::run(&session()?, command).await,

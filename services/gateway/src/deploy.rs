@@ -12,7 +12,7 @@ use berth_events::{
 use berth_ids::{ApplicationId, ClusterId, Name};
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Secrets put into the vault at the same time.
 const PARALLEL_SECRETS: usize = 8;
@@ -36,8 +36,8 @@ pub(crate) struct Destination {
     pub(crate) method: DeployMethod,
 }
 
-/// Reads what a deploy brings.
-pub(crate) async fn read(deploy: Deploy) -> Result<Reading, Fault> {
+/// Reads what a deploy brings. The variables `keep` have the values that the running release keeps.
+pub(crate) async fn read(deploy: Deploy, keep: &BTreeSet<String>) -> Result<Reading, Fault> {
     let name = deploy.name.map(|name| name.to_string());
     let (source, mut compose) = match (deploy.compose, deploy.image) {
         (Some(compose), None) => {
@@ -55,12 +55,12 @@ pub(crate) async fn read(deploy: Deploy) -> Result<Reading, Fault> {
         ),
         (Some(_), Some(_)) | (None, None) => {
             return Err(
-                Fault::invalid("deploy.source", "a deploy has either `compose` or `image`")
-                    .cure("send the text of a Compose file in `compose.text`, or an image in `image.image`"),
+                Fault::invalid("deploy.source", "a deploy has one of `compose`, `image` and `template`")
+                    .cure("send the text of a Compose file in `compose.text`, an image in `image.image`, or the name of a template in `template.name`"),
             );
         }
     };
-    let kept = Kept::stand_in(&mut compose);
+    let kept = Kept::stand_in(&mut compose, keep);
     // Reading takes time with a large file: not among the tasks that answer others.
     let parsed = tokio::task::spawn_blocking(move || parse(&compose, name.as_deref())).await;
     let parsed = parsed.map_err(|_| Fault::internal("reading the file was broken off"))?;
@@ -85,7 +85,7 @@ pub(crate) fn parse(
     })
 }
 
-fn refused(faults: &[berth_compose::Diagnostic]) -> Fault {
+pub(crate) fn refused(faults: &[berth_compose::Diagnostic]) -> Fault {
     let errors = faults
         .iter()
         .filter(|fault| fault.severity == berth_compose::Severity::Error)

@@ -15,10 +15,11 @@ const MAX_KEPT: usize = 1_000;
 pub(crate) struct Kept(BTreeMap<String, String>);
 
 impl Kept {
-    /// Gives every variable that is asked for as `${NAME:?kept in the vault}`, and that has no value, a
-    /// stand-in that nobody can guess.
-    pub(crate) fn stand_in(compose: &mut ComposeSource) -> Self {
+    /// Gives every variable that is asked for as `${NAME:?kept in the vault}`, or that is named, and that has
+    /// no value, a stand-in that nobody can guess.
+    pub(crate) fn stand_in(compose: &mut ComposeSource, keep: &BTreeSet<String>) -> Self {
         let mut asked = asked_for(&compose.text);
+        asked.extend(keep.iter().cloned());
         if asked.is_empty() {
             return Self::default();
         }
@@ -136,19 +137,22 @@ mod tests {
             compose: Some(source(text)),
             ..Deploy::default()
         };
-        let reading = deploy::read(deploy).await?;
+        let reading = deploy::read(deploy, &BTreeSet::new()).await?;
         let mut spec = reading.parsed.spec.clone();
         reading.kept.fill(&mut spec, running, "shop")?;
         Ok(spec)
     }
 
     async fn running() -> ApplicationSpec {
-        let mut spec = deploy::read(Deploy {
-            compose: Some(source(
-                "name: shop\nservices:\n  web:\n    image: nginx\n    environment: {PASSWORD: planted}\n",
-            )),
-            ..Deploy::default()
-        })
+        let mut spec = deploy::read(
+            Deploy {
+                compose: Some(source(
+                    "name: shop\nservices:\n  web:\n    image: nginx\n    environment: {PASSWORD: planted}\n",
+                )),
+                ..Deploy::default()
+            },
+            &BTreeSet::new(),
+        )
         .await
         .unwrap()
         .parsed
@@ -194,11 +198,11 @@ mod tests {
     fn values_that_are_given_win_and_other_questions_stay() {
         let mut given = source(TEMPLATE);
         given.environment.insert("PASSWORD".into(), "new".into());
-        assert!(Kept::stand_in(&mut given).is_empty());
+        assert!(Kept::stand_in(&mut given, &BTreeSet::new()).is_empty());
         let mut dotenv = source(TEMPLATE);
         dotenv.dotenv = Some("PASSWORD=new\n".into());
-        assert!(Kept::stand_in(&mut dotenv).is_empty());
+        assert!(Kept::stand_in(&mut dotenv, &BTreeSet::new()).is_empty());
         let mut other = source("services: {web: {image: \"${TAG:?which one}\"}}");
-        assert!(Kept::stand_in(&mut other).is_empty());
+        assert!(Kept::stand_in(&mut other, &BTreeSet::new()).is_empty());
     }
 }

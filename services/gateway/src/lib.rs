@@ -9,6 +9,7 @@ mod deploy;
 mod extract;
 mod feed;
 mod follow;
+mod gallery;
 mod history;
 mod image;
 mod kept;
@@ -24,6 +25,7 @@ mod run;
 mod server;
 mod session;
 mod submit;
+mod template;
 
 pub use options::GatewayOptions;
 pub use run::{Gateway, run};

@@ -36,6 +36,7 @@ const CONTENT_POLICY: &str =
         (name = "clusters", description = "Groups of nodes in a region"),
         (name = "nodes", description = "Servers with a Docker Engine and the agent"),
         (name = "applications", description = "What Compose files become"),
+        (name = "templates", description = "Stored Compose files with parameters, and the gallery"),
         (name = "containers", description = "Allocations as their agents see them"),
         (name = "events", description = "The log"),
         (name = "tokens", description = "Who may join and who may call"),

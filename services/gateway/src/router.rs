@@ -6,8 +6,8 @@ use crate::{
     openapi::{self, Document},
     problem::Fault,
     routes::{
-        applications, changes, clusters, containers, events, inspect, join, logs, nodes, platform, releases,
-        tokens,
+        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, platform,
+        releases, templates, tokens,
     },
 };
 use axum::{Router, http::StatusCode, middleware, response::IntoResponse};
@@ -43,6 +43,7 @@ fn api() -> OpenApiRouter<Shared> {
             changes::delete_application
         ))
         .routes(routes!(applications::get_template))
+        .routes(routes!(clone::clone_application))
         .routes(routes!(applications::why_application))
         .routes(routes!(changes::scale))
         .routes(routes!(changes::stop))
@@ -57,6 +58,12 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(releases::resume_release))
         .routes(routes!(releases::confirm_release))
         .routes(routes!(releases::set_weights))
+        .routes(routes!(templates::list_templates))
+        .routes(routes!(
+            templates::get_stored_template,
+            templates::save_template,
+            templates::delete_template
+        ))
         .routes(routes!(containers::list_containers))
         .routes(routes!(containers::get_container))
         .routes(routes!(containers::why_container))

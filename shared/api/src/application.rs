@@ -1,6 +1,6 @@
 //! Applications, their services and releases, and why they are as they are.
 
-use crate::{Container, ContainerCounts, Diagnostic};
+use crate::{Container, ContainerCounts, Diagnostic, TemplateSource};
 use berth_events::{
     BlockReport, DeployMethod, ReleaseMethod, ReleaseSource, StoredWarning,
     spec::{ApplicationSpec, ServiceMode},
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Brings an application live: `POST /v1/clusters/{cluster}/applications`, `PUT /v1/applications/{app}`.
-/// Exactly one of `compose` and `image` is given.
+/// Exactly one of `compose`, `image` and `template` is given.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
@@ -24,6 +24,9 @@ pub struct Deploy {
     /// One image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageSource>,
+    /// A stored template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateSource>,
     /// How it goes live; absent: `rolling`.
     #[serde(default)]
     pub method: DeployMethod,
@@ -347,21 +350,6 @@ pub struct AbandonVolume {
     /// Its slots; empty: all.
     #[serde(default)]
     pub slots: BTreeSet<u32>,
-}
-
-/// An application as a Compose file: `GET /v1/applications/{app}/template`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Template {
-    /// The application.
-    pub application_id: ApplicationId,
-    /// Its name.
-    pub name: String,
-    /// Its release.
-    pub release_id: ReleaseId,
-    /// The text.
-    pub text: String,
-    /// The text holds secret values.
-    pub revealed: bool,
 }
 
 /// Why an application is as it is: `GET /v1/applications/{app}/why`.

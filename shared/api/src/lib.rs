@@ -11,6 +11,7 @@ mod event;
 mod node;
 pub mod schema;
 mod status;
+mod template;
 mod token;
 
 pub use application::*;
@@ -20,4 +21,5 @@ pub use container::*;
 pub use event::*;
 pub use node::*;
 pub use status::*;
+pub use template::*;
 pub use token::*;

@@ -51,6 +51,8 @@ pub type ApplicationPage = Page<Application>;
 pub type ContainerPage = Page<Container>;
 /// A page of tokens.
 pub type TokenPage = Page<Token>;
+/// A page of templates.
+pub type TemplatePage = Page<TemplateItem>;
 /// A page of events.
 pub type EventPage = Page<Event>;
 
@@ -60,9 +62,11 @@ api_types! {
     MintJoinToken, MintApiToken, MintedToken, Token, TokenPage,
     JoinRequest, JoinAnswer, Node, NodePage, PatchNode, CordonNode, DrainNode,
     Deploy, Deployed, Checked, Application, ApplicationPage, Scale, Restart, AbandonVolume, Template, Why,
+    CloneApplication,
     Releases, ReleaseDetail, Rollback, ConfirmRelease, Weights,
     Container, ContainerPage, ContainerWhy, LogLine,
     Event, EventPage,
+    SaveTemplate, StoredTemplate, TemplatePage,
     Status, Top, CommandReport, Inspection, Health,
 }
 

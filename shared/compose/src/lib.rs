@@ -21,6 +21,7 @@ pub mod limits;
 mod model;
 mod mounts;
 mod networks;
+mod parameters;
 mod place;
 mod policy;
 mod ports;
@@ -43,6 +44,7 @@ mod yaml;
 
 pub use berth_events::SecurityPolicy as Policy;
 pub use diagnostic::{Diagnostic, Severity};
+pub use parameters::{ValueFault, Values, fit, parameters};
 pub use policy::{PolicyViolation, policy_violations};
 pub use render::{KEPT, render};
 

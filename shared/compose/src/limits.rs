@@ -24,6 +24,8 @@ pub const MAX_PORTS: usize = 1_000;
 pub const MAX_DIAGNOSTICS: usize = 200;
 /// Most pairs of words that are compared to find the one that was meant.
 pub const MAX_COMPARISONS: usize = 20_000;
+/// Most parameters of one template.
+pub const MAX_PARAMETERS: usize = 200;
 /// Most mounts of one service.
 pub const MAX_MOUNTS: usize = 1_000;
 /// Most text of all env files, each counted in each service that names it.

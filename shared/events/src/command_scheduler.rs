@@ -1,7 +1,7 @@
 //! Commands to scheduler-svc.
 
 use crate::{ReleaseSource, StoredWarning, spec::ApplicationSpec};
-use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId};
+use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId, TemplateId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +106,28 @@ pub enum SchedulerCommand {
         /// Its named volumes too.
         volumes: bool,
     },
+    /// Store a template, or a new version of the one with this name.
+    SaveTemplate {
+        /// The template; follows from account and name.
+        template_id: TemplateId,
+        /// Its name, unique in the account.
+        name: Name,
+        /// What it is for.
+        description: String,
+        /// The text of a Compose file.
+        text: String,
+        /// Refuse unless the template is at this version of its stream (`If-Match`).
+        expected_version: Option<u64>,
+    },
+    /// Forget a template with all its versions; applications made from it stay.
+    RemoveTemplate {
+        /// The template.
+        template_id: TemplateId,
+        /// Its name, for messages.
+        name: Name,
+        /// Refuse unless the template is at this version of its stream (`If-Match`).
+        expected_version: Option<u64>,
+    },
     /// Let go of the local volume that holds slots to a node.
     AbandonVolume {
         /// The application.
@@ -146,6 +168,8 @@ impl SchedulerCommand {
             Self::Restart { .. } => "restart",
             Self::Remove { .. } => "remove",
             Self::AbandonVolume { .. } => "abandon_volume",
+            Self::SaveTemplate { .. } => "save_template",
+            Self::RemoveTemplate { .. } => "remove_template",
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     AccountEvent, AllocationEvent, ApplicationEvent, Category, ClusterEvent, CredentialEvent, DecodeError,
-    NameEvent, NodeEvent, PlacementEvent, PlatformEvent, SecretEvent, StreamName, TokenEvent, TypeInfo,
+    NameEvent, NodeEvent, PlacementEvent, PlatformEvent, SecretEvent, StreamName, TemplateEvent, TokenEvent,
+    TypeInfo,
 };
 use berth_ids::{CommandId, CorrelationId, EventId, Timestamp};
 use schemars::JsonSchema;
@@ -65,6 +66,7 @@ any_event! {
     Node(NodeEvent),
     Name(NameEvent),
     Application(ApplicationEvent),
+    Template(TemplateEvent),
     Placement(PlacementEvent),
     Allocation(AllocationEvent),
     Account(AccountEvent),

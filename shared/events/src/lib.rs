@@ -19,6 +19,7 @@ mod question;
 mod report;
 pub mod spec;
 mod stream;
+mod template;
 
 pub use access::*;
 pub use allocation::*;
@@ -35,3 +36,4 @@ pub use placement::*;
 pub use question::*;
 pub use report::*;
 pub use stream::{Category, MAX_STREAM_NAME_BYTES, StreamName, StreamNameError};
+pub use template::*;

@@ -35,6 +35,8 @@ categories! {
     Name = "name", "*";
     /// Applications with their releases.
     Application = "application", "scheduler";
+    /// Stored templates.
+    Template = "template", "scheduler";
     /// Decisions of the planner, one stream a cluster.
     Placement = "placement", "scheduler";
     /// Observed states of containers, one stream a node.

@@ -72,6 +72,8 @@ id!(/// A join token or an API token.
     TokenId);
 id!(/// A secret in the vault.
     SecretId);
+id!(/// A stored template.
+    TemplateId);
 id!(/// A stored event.
     EventId);
 id!(/// A command; the key of its idempotency.

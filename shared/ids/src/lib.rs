@@ -9,7 +9,7 @@ mod time;
 
 pub use id::{
     AccountId, AllocationId, ApplicationId, ClusterId, CommandId, CorrelationId, EventId, NodeId, ReleaseId,
-    SecretId, TokenId,
+    SecretId, TemplateId, TokenId,
 };
 pub use name::{Name, NameError};
 pub use time::{Timestamp, TimestampError};

@@ -327,6 +327,7 @@ impl View for AccessView {
             | Event::Cluster(_)
             | Event::Name(_)
             | Event::Account(_)
+            | Event::Template(_)
             | Event::Platform(_) => vec![],
         }
     }

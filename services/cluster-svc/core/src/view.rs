@@ -241,6 +241,7 @@ impl View for ClusterView {
             | Event::Token(_)
             | Event::Credential(_)
             | Event::Secret(_)
+            | Event::Template(_)
             | Event::Platform(_) => vec![],
         }
     }

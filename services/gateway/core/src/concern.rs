@@ -154,6 +154,7 @@ impl ApiView {
             | Category::Account
             | Category::Credential
             | Category::Secret
+            | Category::Template
             | Category::Platform => {}
         }
         concern

@@ -17,6 +17,7 @@ mod node;
 mod release;
 mod rows;
 mod service;
+mod template;
 mod view;
 
 pub use access::Access;
@@ -28,10 +29,13 @@ pub use rows::{
     AllocationRow, ApplicationRow, Block, ClusterRow, DrainRow, Lifecycle, NodeRow, ReleaseRow, StepRow,
     TokenRow,
 };
+pub use template::{TemplateRow, TemplateVersion};
 pub use view::ApiView;
 
 /// Releases of one application that are kept.
 pub const MAX_RELEASES: usize = 20;
+/// Versions of one template that are kept.
+pub const MAX_TEMPLATE_VERSIONS: usize = 20;
 /// Steps of one release that are kept.
 pub const MAX_STEPS: usize = 100;
 /// States of one container that are kept, the newest.

@@ -1,15 +1,15 @@
 //! The fold: the whole log, one row an object.
 
 use crate::{
-    AllocationRow, ApplicationRow, Block, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, NodeRow, TokenRow,
-    allocation, node, release,
+    AllocationRow, ApplicationRow, Block, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, NodeRow, TemplateRow,
+    TokenRow, allocation, node, release,
 };
 use berth_events::{
     AllocationEvent, ApplicationEvent, ClusterEvent, Event, NodeEvent, PlacementBlocked, PlacementDecided,
-    PlacementEvent, Recorded, TokenEvent,
+    PlacementEvent, Recorded, TemplateEvent, TokenEvent,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
-use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TokenId};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TemplateId, TokenId};
 use std::{collections::BTreeMap, str::FromStr};
 
 const CLUSTER: &str = "cluster";
@@ -17,6 +17,7 @@ const NODE: &str = "node";
 const APPLICATION: &str = "application";
 const ALLOCATION: &str = "allocation";
 const TOKEN: &str = "token";
+const TEMPLATE: &str = "template";
 
 /// Everything that the API can show.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,7 @@ pub struct ApiView {
     pub(crate) applications: Rows<ApplicationId, ApplicationRow>,
     pub(crate) allocations: Rows<AllocationId, AllocationRow>,
     pub(crate) tokens: Rows<TokenId, TokenRow>,
+    pub(crate) templates: Rows<TemplateId, TemplateRow>,
     pub(crate) nodes_of: Index<ClusterId, NodeId>,
     pub(crate) applications_of: Index<ClusterId, ApplicationId>,
     /// All of an application, ended ones too.
@@ -236,6 +238,21 @@ impl ApiView {
         Some(RowKey::new(TOKEN, id))
     }
 
+    fn on_template(&mut self, recorded: &Recorded, event: &TemplateEvent) -> Option<RowKey> {
+        let id: TemplateId = key(recorded)?;
+        match event {
+            TemplateEvent::Saved(saved) => {
+                let mut row = self.templates.remove(&id).unwrap_or_default();
+                row.save(recorded, saved);
+                self.templates.insert(id, row);
+            }
+            TemplateEvent::Removed(_) => {
+                self.templates.remove(&id);
+            }
+        }
+        Some(RowKey::new(TEMPLATE, id))
+    }
+
     /// All allocations of an application that are kept.
     pub fn allocations_of(&self, application: ApplicationId) -> impl Iterator<Item = &AllocationRow> {
         self.allocations_of
@@ -278,7 +295,7 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
 
 impl View for ApiView {
     const NAME: &'static str = "api";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let one = |key: Option<RowKey>| key.into_iter().collect();
@@ -290,6 +307,7 @@ impl View for ApiView {
             Event::Placement(PlacementEvent::Blocked(blocked)) => one(self.on_blocked(blocked)),
             Event::Allocation(event) => one(self.on_allocation(recorded, event)),
             Event::Token(event) => one(self.on_token(recorded, event)),
+            Event::Template(event) => one(self.on_template(recorded, event)),
             Event::Name(_)
             | Event::Account(_)
             | Event::Credential(_)
@@ -305,6 +323,7 @@ impl View for ApiView {
             APPLICATION => self.applications.text(&key.key),
             ALLOCATION => self.allocations.text(&key.key),
             TOKEN => self.tokens.text(&key.key),
+            TEMPLATE => self.templates.text(&key.key),
             _ => None,
         }
     }
@@ -331,6 +350,9 @@ impl View for ApiView {
             }
             TOKEN => {
                 self.tokens.restore(Self::NAME, &key, json)?;
+            }
+            TEMPLATE => {
+                self.templates.restore(Self::NAME, &key, json)?;
             }
             _ => return Err(RowError::of(Self::NAME, &key, None)),
         }

@@ -18,7 +18,7 @@ fn compose(text: &str) -> Deploy {
 async fn values_that_are_not_public_leave_the_specification() {
     let text = "name: shop\nservices:\n  web:\n    image: nginx\n    x-berth-public: [MODE]\n    \
                 environment:\n      MODE: fast\n      PASSWORD: planted\n";
-    let reading = read(compose(text)).await.unwrap();
+    let reading = read(compose(text), &BTreeSet::new()).await.unwrap();
     assert_eq!(
         reading.secrets()["web"],
         BTreeMap::from([("PASSWORD".into(), "planted".into())])
@@ -49,16 +49,19 @@ async fn an_image_says_what_the_equivalent_file_says() {
         name: None,
         command: Some(vec!["sh".into(), "-c".into(), "echo $HOME".into()]),
     };
-    let run = read(Deploy {
-        image: Some(image),
-        ..Deploy::default()
-    })
+    let run = read(
+        Deploy {
+            image: Some(image),
+            ..Deploy::default()
+        },
+        &BTreeSet::new(),
+    )
     .await
     .unwrap();
     let file = "services:\n  web:\n    image: registry:5000/team/Web:1.2\n    ports: ['8080:80']\n    \
                 environment: {PRICE: '5$$ $${NOT_A_VARIABLE}'}\n    deploy: {replicas: 3}\n    \
                 command: [sh, -c, 'echo $$HOME']\n";
-    let file = read(compose(file)).await.unwrap();
+    let file = read(compose(file), &BTreeSet::new()).await.unwrap();
     assert_eq!(run.parsed.spec, file.parsed.spec);
     assert_eq!(run.name().unwrap().as_str(), "web");
 }
@@ -66,7 +69,7 @@ async fn an_image_says_what_the_equivalent_file_says() {
 #[tokio::test]
 async fn a_refused_key_names_its_line_and_who_may_allow_it() {
     let text = "name: shop\nservices:\n  web:\n    image: nginx\n    privileged: true\n";
-    let reading = read(compose(text)).await.unwrap();
+    let reading = read(compose(text), &BTreeSet::new()).await.unwrap();
     assert!(reading.violations(SecurityPolicy::Open).is_empty());
     let found = reading.violations(SecurityPolicy::Baseline);
     assert_eq!((found[0].line, found[0].file.as_str()), (5, "shop.yml"));
@@ -75,9 +78,10 @@ async fn a_refused_key_names_its_line_and_who_may_allow_it() {
 
 #[tokio::test]
 async fn faults_come_with_their_places() {
-    let fault = read(compose(
-        "services:\n  web:\n    image: nginx\n    ports: ['99999:80']\n",
-    ))
+    let fault = read(
+        compose("services:\n  web:\n    image: nginx\n    ports: ['99999:80']\n"),
+        &BTreeSet::new(),
+    )
     .await;
     let Err(fault) = fault else { panic!("accepted") };
     assert_eq!(fault.code(), "compose.invalid");

@@ -138,13 +138,14 @@ pub(crate) async fn update_application(
 }
 
 /// Reads what a deploy brings, for the cluster that it goes to.
-async fn read(
+pub(super) async fn read(
     app: &Shared,
     order: &Order,
     cluster: ClusterId,
-    body: Deploy,
+    mut body: Deploy,
 ) -> Result<deploy::Reading, Fault> {
-    let reading = deploy::read(body).await?;
+    let keep = app.fill_in(&order.access, Some(cluster), &mut body)?;
+    let reading = deploy::read(body, &keep).await?;
     let nodes = app.view.read(|view| {
         let row = view.cluster_row(&order.access, cluster);
         row.map_or(0, |row| view.cluster(row).nodes.total)
@@ -152,7 +153,7 @@ async fn read(
     Ok(if nodes > 1 { reading } else { reading.on_one_node() })
 }
 
-fn deployed(
+pub(super) fn deployed(
     accepted: &crate::submit::Accepted,
     application_id: ApplicationId,
     name: String,
@@ -175,14 +176,15 @@ fn deployed(
     responses((status = 200, description = "What was read", body = Checked)))]
 pub(crate) async fn check_application(
     State(app): State<Shared>,
-    Write { body, .. }: Write<Reading, Deploy>,
+    Write { order, mut body, .. }: Write<Reading, Deploy>,
 ) -> Result<At<Checked>, Fault> {
     let position = app.view.position();
+    let keep = app.fill_in(&order.access, None, &mut body)?;
     let name = body.name.as_ref().map(ToString::to_string);
     let answer = match &body.compose {
         // A file with faults is an answer here, not an error.
         Some(compose) if body.image.is_none() => match deploy::parse(compose, name.as_deref()) {
-            Ok(_) => checked(&deploy::read(body).await?),
+            Ok(_) => checked(&deploy::read(body, &keep).await?),
             Err(faults) => Checked {
                 valid: false,
                 name,
@@ -190,7 +192,7 @@ pub(crate) async fn check_application(
                 spec: None,
             },
         },
-        _ => checked(&deploy::read(body).await?),
+        _ => checked(&deploy::read(body, &keep).await?),
     };
     Ok(At::shown(position, answer))
 }
@@ -294,10 +296,7 @@ pub(crate) async fn get_template(
         true => reveal(&app, &found, caller.principal.actor.clone()).await?,
         false => BTreeMap::new(),
     };
-    let text = berth_compose::render(Some(&found.name), &found.spec, &|_, _, value| match value {
-        EnvironmentValue::Plain(text) => Some(text.clone()),
-        EnvironmentValue::Secret(reference) => values.get(&key_of(reference)).cloned(),
-    });
+    let text = found.text(&found.name, &values);
     let template = Template {
         application_id: found.id,
         name: found.name,
@@ -311,15 +310,31 @@ pub(crate) async fn get_template(
     ))
 }
 
-struct FoundSpec {
+/// What an application is now.
+pub(super) struct FoundSpec {
     id: ApplicationId,
-    name: String,
-    cluster: ClusterId,
+    pub(super) name: String,
+    pub(super) cluster: ClusterId,
     release: berth_ids::ReleaseId,
     spec: ApplicationSpec,
 }
 
-fn find(app: &Shared, access: &Access, text: &str, cluster: Option<&str>) -> Result<FoundSpec, Fault> {
+impl FoundSpec {
+    /// As a Compose file, with the values of the vault that are given.
+    pub(super) fn text(&self, name: &str, values: &BTreeMap<String, String>) -> String {
+        berth_compose::render(Some(name), &self.spec, &|_, _, value| match value {
+            EnvironmentValue::Plain(text) => Some(text.clone()),
+            EnvironmentValue::Secret(reference) => values.get(&key_of(reference)).cloned(),
+        })
+    }
+}
+
+pub(super) fn find(
+    app: &Shared,
+    access: &Access,
+    text: &str,
+    cluster: Option<&str>,
+) -> Result<FoundSpec, Fault> {
     let cluster = app.cluster_id(access, cluster)?;
     let found = app.view.read(|view| {
         view.find_application(access, text, cluster).map(|row| FoundSpec {
@@ -334,7 +349,11 @@ fn find(app: &Shared, access: &Access, text: &str, cluster: Option<&str>) -> Res
 }
 
 /// Asks the vault, in the caller's name, for all values of an application.
-async fn reveal(app: &Shared, found: &FoundSpec, actor: String) -> Result<BTreeMap<String, String>, Fault> {
+pub(super) async fn reveal(
+    app: &Shared,
+    found: &FoundSpec,
+    actor: String,
+) -> Result<BTreeMap<String, String>, Fault> {
     let environments = found
         .spec
         .services

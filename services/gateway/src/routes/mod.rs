@@ -2,6 +2,7 @@
 
 pub(crate) mod applications;
 pub(crate) mod changes;
+pub(crate) mod clone;
 pub(crate) mod clusters;
 pub(crate) mod containers;
 pub(crate) mod events;
@@ -11,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod nodes;
 pub(crate) mod platform;
 pub(crate) mod releases;
+pub(crate) mod templates;
 pub(crate) mod tokens;
 
 use crate::{app::App, problem::Fault};

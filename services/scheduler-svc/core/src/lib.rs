@@ -4,6 +4,7 @@
 //! clock, makes an id or waits.
 //!
 //! * [`application`]: what may be done to an application, and what follows.
+//! * [`template`]: stored texts, version by version.
 //! * [`allocation`]: what an agent's reports add to the log.
 //! * [`view`]: everything the planner and the questions need, as a fold.
 //! * [`planner`]: which containers run where, and a reason for each that does not.
@@ -17,6 +18,7 @@ mod hash;
 mod lab;
 pub mod limits;
 pub mod planner;
+pub mod template;
 pub mod view;
 mod volume;
 

@@ -11,6 +11,11 @@ pub const MAX_SERVICE_NAME_CHARS: usize = 63;
 /// The largest application, encoded, in bytes: it must fit into an event with room for the rest.
 pub const MAX_SPEC_BYTES: usize = 192 * 1024;
 
+/// The longest text of a template, in bytes; leaves room below the log's limit for an event.
+pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
+/// The longest description of a template, in characters.
+pub const MAX_TEMPLATE_DESCRIPTION_CHARS: usize = 1024;
+
 /// The most containers placed or stopped in one change of a node; the rest follows in the next.
 pub const MAX_ORDERS_PER_CHANGE: usize = 200;
 /// The largest change of one node, encoded, in bytes; leaves room below the log's limit for an event.

@@ -9,6 +9,7 @@ mod interpolation;
 mod labels;
 mod limits;
 mod models;
+mod parameters;
 mod policy;
 mod reading;
 mod reading_containers;

@@ -13,12 +13,14 @@ mod labels;
 mod limits;
 mod mounts;
 mod network;
+mod parameter;
 mod policy;
 pub use engine::*;
 pub use labels::*;
 pub use limits::*;
 pub use mounts::*;
 pub use network::*;
+pub use parameter::*;
 pub use policy::*;
 
 /// A whole application.

@@ -32,6 +32,9 @@ pub fn decide(
 ) -> Result<Decision, Undecided> {
     let id = match command {
         SchedulerCommand::Deploy { .. } => return deploy(command, context, streams),
+        SchedulerCommand::SaveTemplate { .. } | SchedulerCommand::RemoveTemplate { .. } => {
+            return crate::template::decide(command, context.tenant, streams);
+        }
         SchedulerCommand::ConfirmRelease {
             application_id,
             force: false,

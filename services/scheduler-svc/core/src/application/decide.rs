@@ -88,6 +88,8 @@ fn decide_asked(state: &Application, command: &SchedulerCommand) -> Decision {
         SchedulerCommand::Restart { services, .. } => restart(state, services),
         SchedulerCommand::Remove { volumes, .. } => remove(state, *volumes),
         SchedulerCommand::AbandonVolume { service, slots, .. } => abandon(state, service, slots),
+        // Decided by the template itself.
+        SchedulerCommand::SaveTemplate { .. } | SchedulerCommand::RemoveTemplate { .. } => Ok(vec![]),
     }
 }
 
