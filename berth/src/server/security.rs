@@ -278,6 +278,7 @@ pub async fn run_access(
         master_key,
         signer,
         system: Some(system),
+        agents_ca_pem: Arc::new(move || security.agents_ca_pem().map_err(|failure| failure.to_string())),
         removed_secret_grace: REMOVED_SECRET_GRACE,
     };
     berth_access_svc::run(context, options).await

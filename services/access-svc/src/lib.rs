@@ -10,6 +10,7 @@ mod erasure;
 mod files;
 pub mod nats_auth;
 mod questions;
+mod renewal;
 mod secrets;
 pub mod vault;
 
@@ -22,6 +23,9 @@ use std::{sync::Arc, time::Duration};
 /// The rights name as many readers as the bus takes.
 const _: () = assert!(berth_bus::LOG_READERS == berth_access_core::LOG_READERS);
 
+/// Gives certificates as they are now, or says why it cannot.
+pub type CaSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// What access-svc needs besides its context.
 pub struct AccessOptions {
     /// The key that wraps the vault's data keys.
@@ -31,6 +35,8 @@ pub struct AccessOptions {
     /// How to reach the bus as the system account's user, to make nodes' accounts known to the servers.
     /// Absent: the servers are told by whoever runs them (tests).
     pub system: Option<BusOptions>,
+    /// The certificates by which agents check the bus now, PEM; looked at for every agent that asks.
+    pub agents_ca_pem: CaSource,
     /// How long secrets outlive their application: [`REMOVED_SECRET_GRACE`].
     pub removed_secret_grace: Duration,
 }
@@ -51,10 +57,17 @@ pub async fn run(context: ServiceContext, options: AccessOptions) -> Result<(), 
         .map_err(|error| failed("follow the log", error.into()))?;
     let signer = Arc::new(options.signer);
     let rules = Arc::new(commands::Rules::new(context.log(), signer.clone()));
+    let renewal = renewal::Renewal::new(
+        context.clone(),
+        view.clone(),
+        signer.clone(),
+        options.agents_ca_pem,
+    );
     let desk = Arc::new(questions::Desk::new(context.clone(), view.clone(), vault.clone()));
     tokio::join!(
         serve_decisions(context.clone(), rules),
         questions::answer(context.clone(), desk),
+        renewal::answer(context.clone(), renewal),
         accounts::keep(context.clone(), view.clone(), signer, options.system),
         erasure::keep(context.clone(), view, vault, options.removed_secret_grace),
         answer_health(context.clone()),

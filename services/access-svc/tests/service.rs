@@ -17,8 +17,8 @@ use berth_bus::{AskError, Bus, BusOptions};
 use berth_events::{
     AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
     ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, NodeEvent, NodeRemoved, Placed,
-    PlacementDecided, PlacementEvent, PlacementReason, Principal, PutSecret, RevealSecrets, Scope,
-    SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
+    PlacementDecided, PlacementEvent, PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess,
+    RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};
@@ -29,6 +29,7 @@ use nkeys::{KeyPair, XKey};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -66,6 +67,7 @@ impl World {
                 credentials: Some(bootstrap.credentials(SYSTEM_USER)),
                 ca: None,
             }),
+            agents_ca_pem: Arc::new(|| Ok("pins".to_owned())),
             removed_secret_grace: Duration::from_millis(300),
         };
         tokio::spawn(run(log.context("access").await.unwrap(), options));
@@ -210,6 +212,11 @@ struct Agent {
 impl Agent {
     async fn secret(&self, of: NodeId, asked: &SecretRequest) -> Result<SealedSecrets, AskError> {
         self.bus.ask("access", "secret", &of.to_string(), asked).await
+    }
+
+    async fn renew(&self, of: NodeId) -> Result<RenewedAccess, AskError> {
+        let asked = RenewAccess::default();
+        self.bus.ask("access", "renew", &of.to_string(), &asked).await
     }
 
     fn open(&self, sealed: &SealedSecrets) -> BTreeMap<String, String> {
@@ -359,6 +366,12 @@ async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
         assert_eq!(heard, own, "another node's heartbeat is refused");
     }
 
+    let renewed = agent.renew(agent.node).await.unwrap();
+    assert_eq!(renewed.ca_pem, "pins");
+    assert_eq!(renewed.user_jwt.split('.').count(), 3, "a signed token");
+    let of_another = agent.renew(other.node).await.unwrap_err();
+    assert!(matches!(of_another, AskError::Silent { .. }), "{of_another}");
+
     let stream = StreamName::new(Category::Node, agent.node);
     world
         .log
@@ -371,6 +384,17 @@ async fn an_agent_reaches_only_its_own_and_nothing_once_it_is_removed() {
     })
     .await
     .unwrap();
+    // Also over another's connection there is nothing to renew any more.
+    let node = agent.node.to_string();
+    let renewed: Result<RenewedAccess, AskError> = world
+        .gateway
+        .ask("access", "renew", &node, &RenewAccess::default())
+        .await;
+    let refused = renewed.unwrap_err();
+    assert!(
+        matches!(&refused, AskError::Refused(rejection) if rejection.code == "access.node_removed"),
+        "{refused}"
+    );
     other
         .bus
         .tell(format!("hb.{}", other.node), &"beat")

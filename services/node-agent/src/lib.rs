@@ -58,10 +58,9 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
     let cluster_id = member.cluster_id;
     let engine = Engine::at(&options.docker_host);
     let link = Link::open(LinkOptions {
-        node_id: identity.node_id,
+        identity: identity.clone(),
         member,
-        user_seed: identity.user_seed,
-        ca_path: state.ca_path(),
+        state: state.clone(),
     })
     .await?;
     let worker = worker::start(WorkerOptions {

@@ -2,6 +2,7 @@
 //!
 //! Everything here may fail for days: the worker goes on without it.
 
+mod access;
 mod assignment;
 mod control;
 mod facts;
@@ -15,16 +16,16 @@ pub use secrets::BusSecrets;
 
 use crate::{
     engine::Engine,
-    state::Membership,
+    state::{Identity, Membership, StateDir},
     usage,
     worker::{Order, Remote},
 };
+use access::Access;
 use berth_bus::async_nats::{self, Client, ConnectOptions, Event, jetstream};
 use berth_ids::{ClusterId, NodeId};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -89,20 +90,21 @@ pub struct Link {
     cluster_id: ClusterId,
     tenant: Arc<str>,
     address: Arc<str>,
+    access: Arc<Access>,
+    /// Somebody wants a heartbeat at once.
+    beat: Arc<Notify>,
     /// Looks for troubles of the connection.
     _ear: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 /// Who connects where.
 pub struct LinkOptions {
-    /// The node; also names the inbox.
-    pub node_id: NodeId,
+    /// Who it is.
+    pub identity: Identity,
     /// Where it belongs.
     pub member: Membership,
-    /// Seed of its bus user.
-    pub user_seed: SecretString,
-    /// File of the platform's CA.
-    pub ca_path: PathBuf,
+    /// Where what is renewed is kept.
+    pub state: StateDir,
 }
 
 impl Link {
@@ -111,15 +113,21 @@ impl Link {
     /// # Errors
     /// [`LinkError`].
     pub async fn open(options: LinkOptions) -> Result<Self, LinkError> {
-        let member = options.member;
-        let key = nkeys::KeyPair::from_seed(options.user_seed.expose_secret()).map_err(LinkError::Seed)?;
-        let key = Arc::new(key);
+        let LinkOptions {
+            identity,
+            member,
+            state,
+        } = options;
+        let (node_id, ca_path) = (identity.node_id, state.ca_path());
+        let access = Arc::new(Access::new(state, identity, member.clone())?);
+        let proving = Arc::clone(&access);
         let (up_in, up) = watch::channel(false);
         let ear = Arc::new(trouble::Ear::default());
         let hearing = Arc::clone(&ear);
-        let mut connect = ConnectOptions::new()
+        let prove = move |nonce: Vec<u8>| std::future::ready(proving.prove(&nonce));
+        let mut connect = ConnectOptions::with_auth_callback(prove)
             .name(format!("agent {}", member.name))
-            .custom_inbox_prefix(format!("_INBOX.{}", options.node_id))
+            .custom_inbox_prefix(format!("_INBOX.{node_id}"))
             .request_timeout(Some(REQUEST_TIMEOUT))
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -135,14 +143,8 @@ impl Link {
                 }
                 std::future::ready(())
             });
-        if !member.user_jwt.is_empty() {
-            connect = connect.jwt(member.user_jwt.clone(), move |nonce| {
-                let key = Arc::clone(&key);
-                async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-            });
-        }
         if !member.ca_pem.is_empty() {
-            connect = connect.add_root_certificates(options.ca_path).require_tls(true);
+            connect = connect.add_root_certificates(ca_path).require_tls(true);
         }
         let client = connect
             .connect(member.nats_urls.clone())
@@ -151,7 +153,7 @@ impl Link {
                 urls: member.nats_urls.join(", "),
                 source,
             })?;
-        let listening = ear.listen(member.nats_urls.clone(), member.ca_pem.clone());
+        let listening = ear.listen(member.nats_urls.clone(), Arc::clone(&access));
         let ear = (!member.ca_pem.is_empty()).then(|| AbortOnDropHandle::new(tokio::spawn(listening)));
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
@@ -159,10 +161,12 @@ impl Link {
             client,
             jetstream,
             up,
-            node_id: options.node_id,
+            node_id,
             cluster_id: member.cluster_id,
             tenant: member.tenant.into(),
             address: member.address.into(),
+            access,
+            beat: Arc::default(),
             _ear: ear.map(Arc::new),
         })
     }
@@ -178,6 +182,10 @@ impl Link {
         tasks.spawn(until(
             shutdown.clone(),
             heartbeat::run(self.clone(), worker.clone()),
+        ));
+        tasks.spawn(until(
+            shutdown.clone(),
+            access::run(self.clone(), Arc::clone(&self.access)),
         ));
         tasks.spawn(until(
             shutdown.clone(),

@@ -3,12 +3,16 @@
 
 mod common;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use berth_bus::async_nats::{self, Client, Message, Subscriber, jetstream};
 use berth_embedded::{Binaries, EmbeddedNats, NatsOptions};
 use berth_events::{
     AllocationReport, Answer, Assignment, Frame, FrameBody, NodeReport, ObservationKind, Observed, Placed,
-    PlacementDecided, PlacementEvent, ProjectSpec, RecordedUpTo, SealedSecrets, SecretRequest, UsageSample,
+    PlacementDecided, PlacementEvent, ProjectSpec, RecordedUpTo, RenewedAccess, SealedSecrets, SecretRequest,
+    UsageSample,
     spec::{ContainerSpec, EnvironmentValue, RestartCondition, SecretRef},
 };
 use berth_ids::SecretId;
@@ -261,6 +265,14 @@ async fn an_agent_obeys_reports_streams_and_survives_the_bus() {
         sealed(&sealing, question)
     })
     .await;
+    let user_jwt = format!("h.{}.s", URL_SAFE_NO_PAD.encode(r#"{"nats":{"pub":["new"]}}"#));
+    let renewed = Answer::Ok(RenewedAccess {
+        user_jwt: user_jwt.clone(),
+        ca_pem: String::new(),
+    });
+    let renewed = serde_json::to_vec(&renewed).unwrap();
+    bus.answer(format!("q.access.renew.{NODE}"), move |_| renewed.clone())
+        .await;
     let mut beats = bus.client.subscribe(format!("hb.{NODE}")).await.unwrap();
     let mut samples = bus
         .client
@@ -281,6 +293,16 @@ async fn an_agent_obeys_reports_streams_and_survives_the_bus() {
         "{told:?}"
     );
     bus.report("everything", |report| report.digest.is_some()).await;
+
+    // Rights have changed: they are kept, and the agent connects anew with them.
+    let state = StateDir::open(folder.path()).unwrap();
+    let end = std::time::Instant::now() + PATIENCE;
+    while state.identity().unwrap().unwrap().membership.unwrap().user_jwt != user_jwt {
+        assert!(std::time::Instant::now() < end, "the renewed rights are not kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Its new connection is up before the rest is asked of it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
 
     // A change by the log, with a secret, in the trace of its event.
     bus.place(0, vec![(web.clone(), chatty)]).await;
@@ -337,6 +359,17 @@ async fn an_agent_obeys_reports_streams_and_survives_the_bus() {
             .is_some_and(|digest| digest.generation == 7 && digest.allocations.len() == 2)
     })
     .await;
+    // Asked for, heartbeats come at once.
+    while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(20), beats.next()).await {}
+    let asked = std::time::Instant::now();
+    for _ in 0..10 {
+        bus.client
+            .publish(format!("ctl.{NODE}.beat"), "{}".into())
+            .await
+            .unwrap();
+        tokio::time::timeout(PATIENCE, beats.next()).await.unwrap();
+    }
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     let beat = tokio::time::timeout(PATIENCE, beats.next()).await.unwrap();
     let beat: berth_events::Heartbeat = first(beat);
     assert!(beat.engine_up);

@@ -46,6 +46,19 @@ pub struct SealedSecrets {
     pub sealed: String,
 }
 
+/// `q.access.renew.<node>`: an agent asks anew for what it was given when it joined.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewAccess {}
+
+/// Answer: what an agent needs for its next connection. Nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewedAccess {
+    /// Its bus user with the rights that agents have now; worthless without the agent's seed.
+    pub user_jwt: String,
+    /// The certificates by which it checks the bus, PEM.
+    pub ca_pem: String,
+}
+
 /// `q.access.put_secret.<cluster>`: the gateway stores values before a command goes out.
 ///
 /// The same values as in the newest version of the scope give that version again.

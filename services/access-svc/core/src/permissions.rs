@@ -82,6 +82,7 @@ pub fn agent_permissions(node: NodeId, cluster: ClusterId) -> Permissions {
             format!("met.{cluster}.{node}"),
             format!("q.scheduler.assignment.{node}"),
             format!("q.access.secret.{node}"),
+            format!("q.access.renew.{node}"),
             format!("term.{node}.*.out"),
             format!("$JS.API.DIRECT.GET.EVT.evt.*.placement.{node}"),
         ])
@@ -189,6 +190,7 @@ fn monitor(permissions: Permissions) -> Permissions {
     permissions.may_subscribe(["hb.*", "met.*.*"]).may_publish([
         "cmd.cluster.mark_lost.*",
         "cmd.cluster.mark_returned.*",
+        "ctl.*.beat",
         "led.append.monitor",
     ])
 }

@@ -50,6 +50,7 @@ pub fn exports() -> Vec<Share> {
         "met.*.*",
         "q.scheduler.assignment.*",
         "q.access.secret.*",
+        "q.access.renew.*",
         "term.*.*.out",
         "$JS.API.DIRECT.GET.EVT.evt.*.placement.*",
         "$JS.API.DIRECT.GET.DOC.doc.>",

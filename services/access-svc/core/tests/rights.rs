@@ -47,6 +47,8 @@ fn an_agent_reaches_only_its_own() {
         (format!("hb.{OTHER}"), false),
         (format!("q.access.secret.{NODE}"), true),
         (format!("q.access.secret.{OTHER}"), false),
+        (format!("q.access.renew.{NODE}"), true),
+        (format!("q.access.renew.{OTHER}"), false),
         (format!("q.access.put_secret.{NODE}"), false),
         (format!("q.access.reveal.{NODE}"), false),
         (format!("q.log.open.{NODE}"), false),

@@ -1,4 +1,4 @@
-//! What the platform tells this agent directly: reports recorded, output wanted.
+//! What the platform tells this agent directly: reports recorded, output wanted, a heartbeat wanted.
 
 use super::{Link, logs};
 use crate::{engine::Engine, worker::Remote};
@@ -38,6 +38,7 @@ pub(super) async fn run(
             () = shutdown.cancelled() => None,
         } {
             match message.subject.rsplit('.').next() {
+                Some("beat") => link.beat.notify_one(),
                 Some("recorded") => take_recorded(&message, &notes),
                 Some("logs") => {
                     let Ok(open) = serde_json::from_slice::<OpenLogs>(&message.payload) else {

@@ -15,7 +15,10 @@ pub(super) async fn run(link: Link, worker: Remote) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = link.beat.notified() => {}
+        }
         // Heartbeats are never kept for later.
         if !link.is_up() {
             continue;

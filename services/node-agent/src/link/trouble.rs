@@ -1,5 +1,6 @@
 //! What keeps the agent from the bus, in words, and once for each kind of trouble.
 
+use super::access::Access;
 use berth_bus::async_nats::{Event, ServerError};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, RootCertStore,
@@ -71,10 +72,10 @@ impl Ear {
     }
 
     /// Looks at the bus whenever a connection failed for a reason that the client does not give.
-    pub(super) async fn listen(self: Arc<Self>, urls: Vec<String>, ca_pem: String) {
+    pub(super) async fn listen(self: Arc<Self>, urls: Vec<String>, access: Arc<Access>) {
         loop {
             self.unclear.notified().await;
-            let (urls, ca_pem) = (urls.clone(), ca_pem.clone());
+            let (urls, ca_pem) = (urls.clone(), access.ca_pem());
             let look = move || urls.iter().find_map(|url| look(url, &ca_pem));
             if let Ok(Some(trouble)) = tokio::task::spawn_blocking(look).await {
                 self.note(Some(trouble));
@@ -100,9 +101,9 @@ fn look(url: &str, ca_pem: &str) -> Option<Trouble> {
         return Some(Trouble::Plaintext);
     }
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).ok()?)
-        .ok()?;
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        roots.add(certificate.ok()?).ok()?;
+    }
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -229,6 +230,12 @@ mod tests {
         assert_eq!(said(&serve(&own, 2001, true)), Some(Trouble::CertificateExpired));
         assert_eq!(said(&serve(&own, 2100, false)), Some(Trouble::Plaintext));
         assert_eq!(said("tls://127.0.0.1:1"), None);
+        let both = format!("{}{}", own.pem, other.pem);
+        assert_eq!(
+            look(&serve(&other, 2100, true), &both),
+            None,
+            "each of several CAs counts"
+        );
     }
 
     #[test]
