@@ -1,7 +1,7 @@
 //! Listens to heartbeats and commands cluster-svc when a node falls silent or is heard again.
 
-use berth_bus::{Bus, async_nats::connection::State};
-use berth_events::{ClusterCommand, CommandBody, CommandOutcome, Heartbeat};
+use berth_bus::{Bus, async_nats::connection::State, subject};
+use berth_events::{ClusterCommand, CommandBody, CommandOutcome, Heartbeat, LogHead};
 use berth_ids::{ClusterId, CommandId, NodeId};
 use berth_monitor_core::{MonitorView, Verdict, Watch};
 use berth_service_kit::{ServiceContext, ViewHandle, derived_id, own_command};
@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// How often it looks who is silent.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,9 +21,20 @@ const MAX_DRAINED: usize = 16_384;
 /// Verdicts on their way at the same time.
 const MAX_COMMANDS: usize = 64;
 
+/// Time between two questions while the watch doubts its own link.
+const ASK_INTERVAL: Duration = Duration::from_millis(300);
+/// Nodes asked for a heartbeat at once.
+const MAX_ASKED: usize = 1_024;
+/// Answers of the platform that were not looked at yet.
+const MAX_PROOFS: usize = 16;
+
 /// Watches until shutdown.
 pub(crate) async fn keep(context: ServiceContext, view: ViewHandle<MonitorView>) {
+    let (prove, proofs) = mpsc::channel(MAX_PROOFS);
     let mut watcher = Watcher {
+        prove,
+        proofs,
+        asked_at: None,
         sending: Arc::new(Semaphore::new(MAX_COMMANDS)),
         watch: Watch::default(),
         started: Instant::now(),
@@ -56,6 +67,11 @@ struct Watcher {
     /// The own link was up at the last look.
     connected: bool,
     sending: Arc<Semaphore>,
+    /// When the questions were asked whose answers have come.
+    prove: mpsc::Sender<u64>,
+    proofs: mpsc::Receiver<u64>,
+    /// When nodes and platform were last asked.
+    asked_at: Option<Instant>,
 }
 
 impl Watcher {
@@ -121,9 +137,42 @@ impl Watcher {
             self.connected = true;
             self.watch.reconnected(now);
         }
+        while let Ok(asked_at) = self.proofs.try_recv() {
+            self.watch.link_proven(asked_at);
+        }
         for verdict in self.watch.tick(now) {
             self.say(verdict);
         }
+        self.ask(now);
+    }
+
+    /// So many are silent that the fault may be here: asks them, and whether the own link carries.
+    fn ask(&mut self, now: u64) {
+        let doubted = self.watch.doubted(now);
+        let early = self.asked_at.is_some_and(|at| at.elapsed() < ASK_INTERVAL);
+        if doubted.is_empty() || early {
+            return;
+        }
+        self.asked_at = Some(Instant::now());
+        tracing::warn!(
+            nodes = doubted.len(),
+            "many nodes are silent at once: asking them, and whether the own link carries"
+        );
+        let (bus, prove) = (self.context.bus.clone(), self.prove.clone());
+        tokio::spawn(async move {
+            for node in doubted.into_iter().take(MAX_ASKED) {
+                let asked = bus.tell(subject::control(node, "beat"), &()).await;
+                if let Err(error) = asked {
+                    tracing::debug!(node.id = %node, %error, "a node could not be asked");
+                }
+            }
+            let head: Result<LogHead, _> = bus.ask("ledger", "head", "-", &()).await;
+            match head {
+                // A full queue has newer proofs.
+                Ok(_) => drop(prove.try_send(now)),
+                Err(error) => tracing::warn!(%error, "the own link may be broken: nobody is called lost"),
+            }
+        });
     }
 
     /// Sends a verdict in the background; one that is refused or lost comes again.

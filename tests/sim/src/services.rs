@@ -284,6 +284,11 @@ impl Services {
 
     pub(crate) fn watch(&mut self, now_ms: u64) -> Vec<Verdict> {
         self.watch.know(self.monitor.known(), now_ms);
-        self.watch.tick(now_ms)
+        let verdicts = self.watch.tick(now_ms);
+        // Its link is that of all services, which answer each other in this world.
+        if !self.watch.doubted(now_ms).is_empty() {
+            self.watch.link_proven(now_ms);
+        }
+        verdicts
     }
 }

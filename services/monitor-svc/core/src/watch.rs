@@ -1,8 +1,10 @@
 //! Who has fallen silent, and who is heard again.
 //!
-//! One or two nodes that fall silent are lost after [`SILENCE_MS`]. When many fall silent at once, or the
-//! watcher itself was cut off or held up, the fault is more likely here than there: a second window passes
-//! before anyone is called lost.
+//! One or two nodes of several that fall silent are lost after [`SILENCE_MS`]. When many or all of a cluster
+//! fall silent at once the fault is more likely here than there. Then the watcher asks before it calls anyone
+//! lost: the nodes for a heartbeat, and the rest of the platform whether its own link carries. Without that proof
+//! nobody is lost; with it, many have a second window to be heard. A watcher that was cut off or held up begins
+//! anew.
 
 use berth_ids::{ClusterId, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +73,10 @@ struct Watched {
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
     nodes: BTreeMap<NodeId, Watched>,
-    /// Since when too many nodes of a cluster are silent.
-    mass_since: BTreeMap<ClusterId, u64>,
+    /// Since when so many nodes of a cluster are silent that the watcher doubts itself.
+    doubted_since: BTreeMap<ClusterId, u64>,
+    /// When the last question was asked that proved the watcher's own link by its answer.
+    proven_at: Option<u64>,
     ticked_at: Option<u64>,
 }
 
@@ -124,6 +128,21 @@ impl Watch {
         }
     }
 
+    /// The watcher's own link carries: a question asked at this moment was answered.
+    pub fn link_proven(&mut self, asked_at: u64) {
+        self.proven_at = self.proven_at.max(Some(asked_at));
+    }
+
+    /// Nodes that are to be asked for a heartbeat before anyone is called lost; while there are any, the
+    /// watcher's own link is to be proven too.
+    pub fn doubted(&self, now: u64) -> Vec<NodeId> {
+        let doubted = |watched: &&Watched| {
+            watched.is_silent(now) && self.doubted_since.contains_key(&watched.known.cluster_id)
+        };
+        let nodes = self.nodes.iter().filter(|(_, watched)| doubted(watched));
+        nodes.map(|(id, _)| *id).collect()
+    }
+
     /// Who is lost, who is back. Called several times a second.
     pub fn tick(&mut self, now: u64) -> Vec<Verdict> {
         let stalled = self
@@ -172,21 +191,25 @@ impl Watch {
 
     /// Of the silent ones, those that need no second look, or have had it.
     fn judge(&mut self, silent: &BTreeMap<ClusterId, BTreeSet<NodeId>>, now: u64) -> BTreeSet<NodeId> {
-        self.mass_since.retain(|cluster, _| silent.contains_key(cluster));
+        self.doubted_since
+            .retain(|cluster, _| silent.contains_key(cluster));
         let mut judged = BTreeSet::new();
         for (cluster, nodes) in silent {
-            let all = self
-                .nodes
-                .values()
-                .filter(|watched| watched.known.cluster_id == *cluster)
-                .count();
-            let few = FEW_NODES.max(all / FEW_SHARE_DIVISOR);
-            if nodes.len() <= few && !self.mass_since.contains_key(cluster) {
+            let of_cluster = || {
+                let nodes = self.nodes.values();
+                nodes.filter(|watched| watched.known.cluster_id == *cluster)
+            };
+            let few = FEW_NODES.max(of_cluster().count() / FEW_SHARE_DIVISOR);
+            let here = of_cluster().filter(|watched| !watched.known.lost).count();
+            let many = nodes.len() > few;
+            if !many && nodes.len() < here && !self.doubted_since.contains_key(cluster) {
                 judged.extend(nodes);
                 continue;
             }
-            let since = *self.mass_since.entry(*cluster).or_insert(now);
-            if now.saturating_sub(since) >= SILENCE_MS {
+            let since = *self.doubted_since.entry(*cluster).or_insert(now);
+            let proven = self.proven_at.is_some_and(|asked_at| asked_at >= since);
+            let window = if many { SILENCE_MS } else { 0 };
+            if proven && now.saturating_sub(since) >= window {
                 judged.extend(nodes);
             }
         }

@@ -18,6 +18,8 @@ struct World {
     nodes: Vec<(NodeId, Known)>,
     silent: BTreeSet<NodeId>,
     engineless: BTreeSet<NodeId>,
+    /// The watcher's own link carries.
+    linked: bool,
 }
 
 fn node(n: u128) -> NodeId {
@@ -37,6 +39,7 @@ impl World {
             nodes: (1..=count).map(|n| (node(n), known)).collect(),
             silent: BTreeSet::new(),
             engineless: BTreeSet::new(),
+            linked: true,
         };
         world.run(2_000);
         world
@@ -61,6 +64,9 @@ impl World {
             for verdict in self.watch.tick(self.now) {
                 self.record(verdict);
                 said.push((self.now, verdict));
+            }
+            if self.linked && !self.watch.doubted(self.now).is_empty() {
+                self.watch.link_proven(self.now);
             }
         }
         said
@@ -111,6 +117,46 @@ fn many_at_once_get_a_second_window() {
     let said = world.run(10_000);
     assert_eq!(said.len(), 3);
     assert!(said.iter().all(|(at, _)| at - silent_from >= 2 * SILENCE_MS));
+}
+
+#[test]
+fn nobody_is_lost_while_the_own_link_is_in_doubt() {
+    for (count, silent) in [(10, 3), (10, 10), (3, 3), (1, 1)] {
+        let mut world = World::with_nodes(count);
+        world.linked = false;
+        world.silent = (1..=silent).map(node).collect();
+        assert_eq!(world.run(60_000), [], "{silent} of {count}");
+        let asked: BTreeSet<NodeId> = world.watch.doubted(world.now).into_iter().collect();
+        assert_eq!(asked, world.silent, "they are asked for a heartbeat");
+        world.linked = true;
+        let said = world.run(1_000);
+        assert_eq!(
+            said.len(),
+            world.silent.len(),
+            "the link carries, and they are silent"
+        );
+    }
+}
+
+#[test]
+fn all_of_a_small_cluster_are_lost_within_two_seconds_once_the_link_is_proven() {
+    for count in [1, 2] {
+        let mut world = World::with_nodes(count);
+        let silent_from = world.now;
+        world.silent = (1..=count).map(node).collect();
+        let said = world.run(10_000);
+        assert_eq!(said.len(), world.silent.len(), "{said:?}");
+        assert!(said.iter().all(|(at, _)| at - silent_from <= 2_000), "{said:?}");
+    }
+}
+
+#[test]
+fn an_answer_from_before_the_silence_proves_nothing() {
+    let mut world = World::with_nodes(3);
+    world.watch.link_proven(world.now);
+    world.linked = false;
+    world.silent = (1..=3).map(node).collect();
+    assert_eq!(world.run(10_000), []);
 }
 
 #[test]
@@ -172,6 +218,7 @@ fn a_verdict_without_effect_is_given_again_with_the_same_version() {
     let mut said = Vec::new();
     for now in (0..4_000).step_by(100) {
         said.extend(watch.tick(now));
+        watch.link_proven(now);
     }
     assert_eq!(said.len(), 3);
     assert!(
