@@ -312,12 +312,18 @@ impl Lab {
 
     /// Plans and obeys until nothing changes any more.
     pub(crate) fn settle(&mut self) {
+        let mut watched = false;
         for _ in 0..MAX_PLANS {
             let head = self.log.head();
             self.plan_all();
             self.obey();
             if self.log.head() == head {
-                return;
+                if watched {
+                    return;
+                }
+                // What runs must run for a while before it counts.
+                self.pass(crate::limits::SETTLE_AFTER);
+                watched = true;
             }
         }
         panic!("it never settles");

@@ -25,6 +25,10 @@ pub const MAX_PLAN_EVENTS: usize = 500;
 /// The largest plan, encoded, in bytes; leaves room below the log's limit for an append.
 pub const MAX_PLAN_BYTES: usize = 700 * 1024;
 
+/// A container without a check that a release has started counts for the end of the release when it has run this
+/// long. Swarm watches 5 s after each replacement and Nomad 10 s, both by default; what is broken from the start
+/// mostly ends within one, and whoever waits for a deploy waits for this. Longer watches are `monitor`'s.
+pub const SETTLE_AFTER: Duration = Duration::from_secs(2);
 /// Wait before the first new attempt after a container failed for good on its node.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest such wait.

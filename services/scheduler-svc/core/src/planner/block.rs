@@ -5,12 +5,19 @@ use super::{
     rejection::{Filter, Refused, bytes, cores},
     request::Request,
 };
-use crate::{limits::MAX_EXAMPLES, view::BlockedRow};
+use crate::{
+    limits::{MAX_EXAMPLES, MAX_FAILURES},
+    view::BlockedRow,
+};
 use berth_events::{BlockReport, PlacementBlocked, Refusal, spec::DependencyCondition};
+use berth_ids::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
+
+/// How a report counts slots that wait for their next attempt.
+pub(super) const BACKOFF: &str = "backoff";
 
 /// A slot without a (reachable) container.
 #[derive(Debug)]
@@ -47,6 +54,15 @@ pub(super) enum Cause {
         service: String,
         /// What is waited for.
         condition: DependencyCondition,
+    },
+    /// Its containers have failed; it waits before the next attempt.
+    Backoff {
+        /// How many in a row, as far as they are remembered.
+        failures: usize,
+        /// How the last one failed.
+        last: String,
+        /// When the next attempt may begin.
+        next_at: Timestamp,
     },
     /// It was restarted as often as the file allows.
     GivenUp {
@@ -97,8 +113,10 @@ impl<'a> Planner<'a, '_> {
                 examples: nodes.into_iter().take(MAX_EXAMPLES).collect(),
             })
             .collect();
-        let (summary, cure) = blocked
-            .first()
+        // What passes by itself is told if there is nothing else to tell.
+        let passes = |slot: &&BlockedSlot| matches!(slot.cause, Cause::Backoff { .. });
+        let told = blocked.iter().find(|slot| !passes(slot)).or(blocked.first());
+        let (summary, cure) = told
             .map(|slot| self.words(request, &slot.cause))
             .unwrap_or_default();
         BlockReport {
@@ -130,6 +148,9 @@ impl<'a> Planner<'a, '_> {
             }
             Cause::Dependency { .. } => {
                 refusals.entry("depends_on").or_default();
+            }
+            Cause::Backoff { .. } => {
+                refusals.entry(BACKOFF).or_default();
             }
             Cause::GivenUp { .. } => {
                 refusals.entry("restart").or_default();
@@ -179,6 +200,24 @@ impl<'a> Planner<'a, '_> {
                 (
                     format!("waiting for service {service} to {state}"),
                     format!("{cure}: `berth why {application}/{service}`"),
+                )
+            }
+            Cause::Backoff {
+                failures,
+                last,
+                next_at,
+            } => {
+                let attempts = match *failures {
+                    1 => "a failed attempt".to_owned(),
+                    MAX_FAILURES.. => format!("{failures} or more failed attempts"),
+                    _ => format!("{failures} failed attempts"),
+                };
+                let (application, service) = (&request.application.name, request.name);
+                (
+                    format!("waiting after {attempts}: next attempt at {next_at}; the last one: {last}"),
+                    format!(
+                        "look at its output, correct it and deploy again; `berth restart {application} {service}` does not wait"
+                    ),
                 )
             }
             Cause::GivenUp { attempts, last } => (

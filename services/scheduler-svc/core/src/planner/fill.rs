@@ -8,7 +8,7 @@ use super::{
     orders::Parcel,
     request::Request,
     service::{Pass, outdated},
-    slots::{Hold, is_complete},
+    slots::is_complete,
 };
 use crate::view::{SlotRow, cause_after};
 use berth_events::{Placed, PlacementReason, ProjectSpec, StopReason};
@@ -22,13 +22,9 @@ impl<'a> Planner<'a, '_> {
             return;
         }
         pass.settled = false;
-        match self.holds_back(&pass.request, state) {
-            None => {}
-            Some(Hold::Wait) => return,
-            Some(Hold::Report(cause)) => {
-                pass.blocked.push(BlockedSlot { slot, cause });
-                return;
-            }
+        if let Some(cause) = self.holds_back(&pass.request, state) {
+            pass.blocked.push(BlockedSlot { slot, cause });
+            return;
         }
         let tied = only.is_some() || state.is_some_and(|state| state.home.is_some());
         if !tied && let Some(refused) = &pass.refused {

@@ -6,9 +6,10 @@ use super::{
     choose::{Ask, binding_home, choose},
     request::Request,
     service::{Pass, is_ready, outdated},
-    slots::{Hold, is_complete},
+    slots::is_complete,
 };
 use crate::{
+    limits::SETTLE_AFTER,
     spec_hash,
     view::{AllocationRow, ApplicationRow, SlotRow},
 };
@@ -120,6 +121,23 @@ impl<'a> Planner<'a, '_> {
         until <= self.now
     }
 
+    /// It has not only begun to run: a check has passed, or it has run for a while since its release started it.
+    pub(super) fn is_steady(&mut self, request: &Request<'_>, row: &AllocationRow) -> bool {
+        let application = request.application;
+        let new = !application.settled && row.release_id == application.release_id;
+        let Some(since) = row.running_since.filter(|_| new) else {
+            return true;
+        };
+        if request.spec.container.has_check() {
+            return true;
+        }
+        let until = since.plus(SETTLE_AFTER);
+        if until > self.now {
+            self.wake(until);
+        }
+        until <= self.now
+    }
+
     /// One more container may be out for a change now.
     pub(super) fn may_replace(&mut self, pass: &Pass<'a>) -> bool {
         if pass.out >= pass.rollout.limit {
@@ -145,7 +163,8 @@ impl<'a> Planner<'a, '_> {
                 .filter(|row| row.phase.is_live() && !self.world.is_lost(row.node_id))
                 .collect();
             if live.is_empty() {
-                let pending = blocked.is_some_and(|row| row.slots.contains(slot));
+                let pending = blocked.is_some_and(|row| row.slots.contains(slot))
+                    && !self.is_backing_off(&pass.request, *slot, blocked);
                 return !pending && !is_complete(&pass.request, self.state_of(&pass.request, *slot));
             }
             let watched = |row| watched_until(&pass.request, row).is_some_and(|until| until > self.now);
@@ -292,13 +311,9 @@ impl<'a> Planner<'a, '_> {
         if crowded || pass.request.holds_changes(reason) || !self.may_replace(pass) {
             return true;
         }
-        match self.holds_back(&pass.request, state) {
-            None => {}
-            Some(Hold::Wait) => return true,
-            Some(Hold::Report(cause)) => {
-                pass.blocked.push(BlockedSlot { slot, cause });
-                return true;
-            }
+        if let Some(cause) = self.holds_back(&pass.request, state) {
+            pass.blocked.push(BlockedSlot { slot, cause });
+            return true;
         }
         let ask = Ask {
             slot,

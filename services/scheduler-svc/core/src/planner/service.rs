@@ -252,7 +252,7 @@ impl<'a> Planner<'a, '_> {
         let ready = is_ready(&pass.request, row);
         let outdated = outdated(&pass.request, row);
         let proven = ready && self.is_proven(&pass.request, row);
-        pass.settled &= proven && outdated.is_none();
+        pass.settled &= proven && outdated.is_none() && self.is_steady(&pass.request, row);
         let Some(at) = self.world.site_of(row.node_id) else {
             return;
         };

@@ -1,22 +1,18 @@
 //! What a slot's past means for its next container: complete, given up, waiting.
 
-use super::{Planner, block::Cause, request::Request, service::is_ready};
+use super::{
+    Planner,
+    block::{BACKOFF, Cause},
+    request::Request,
+    service::is_ready,
+};
 use crate::{
     limits::{BACKOFF_FIRST, BACKOFF_LIMIT},
-    view::{AllocationRow, SlotKey, SlotRow},
+    view::{AllocationRow, BlockedRow, Failure, SlotKey, SlotRow},
 };
 use berth_events::spec::{DependencyCondition, RestartCondition, RestartPolicy, ServiceMode};
 use berth_ids::Timestamp;
 use std::time::Duration;
-
-/// What holds a free slot back.
-#[derive(Debug)]
-pub(super) enum Hold {
-    /// It passes by itself and needs no report.
-    Wait,
-    /// Somebody should know.
-    Report(Cause),
-}
 
 /// The end of the last container counts: same specification, and nobody asked for a new start since.
 fn counts(request: &Request<'_>, state: &SlotRow) -> bool {
@@ -56,35 +52,53 @@ pub(super) fn backoff(policy: &RestartPolicy, failures: usize) -> Duration {
     first.saturating_mul(1 << doublings).min(BACKOFF_LIMIT.max(first))
 }
 
-/// When the next attempt may begin.
-fn due(request: &Request<'_>, state: &SlotRow) -> Option<Timestamp> {
-    let failures = || {
-        state
-            .failures
-            .iter()
-            .filter(|failure| failure.spec_hash == request.hash)
-    };
-    let last = failures().next_back()?;
-    Some(last.at.plus(backoff(&request.spec.restart, failures().count())))
+/// It was restarted as often as the file allows.
+fn is_given_up(request: &Request<'_>, state: &SlotRow) -> bool {
+    let limit = request.spec.restart.max_attempts;
+    limit > 0 && state.attempts >= limit
+}
+
+/// The wait of a slot between a failure and its next attempt; it may be over.
+struct Wait {
+    failures: usize,
+    last: String,
+    due: Timestamp,
+}
+
+fn wait_of(request: &Request<'_>, state: &SlotRow) -> Option<Wait> {
+    if !counts(request, state) || is_given_up(request, state) {
+        return None;
+    }
+    let own = |failure: &&Failure| failure.spec_hash == request.hash;
+    let failures = state.failures.iter().filter(own).count();
+    let last = state.failures.iter().rfind(own)?;
+    Some(Wait {
+        failures,
+        last: last.text.clone(),
+        due: last.at.plus(backoff(&request.spec.restart, failures)),
+    })
 }
 
 impl<'a> Planner<'a, '_> {
     /// Why a free slot gets no container now, if it gets none.
-    pub(super) fn holds_back(&mut self, request: &Request<'a>, state: Option<&SlotRow>) -> Option<Hold> {
+    pub(super) fn holds_back(&mut self, request: &Request<'a>, state: Option<&SlotRow>) -> Option<Cause> {
         if let Some(state) = state.filter(|state| counts(request, state)) {
-            let limit = request.spec.restart.max_attempts;
-            if limit > 0 && state.attempts >= limit {
+            if is_given_up(request, state) {
                 let last = state.failures.last().map(|failure| failure.text.clone());
-                return Some(Hold::Report(Cause::GivenUp {
+                return Some(Cause::GivenUp {
                     attempts: state.attempts,
                     last: last.unwrap_or_default(),
-                }));
+                });
             }
-            if let Some(due) = due(request, state)
-                && due > self.now
+            if let Some(wait) = wait_of(request, state)
+                && wait.due > self.now
             {
-                self.wake(due);
-                return Some(Hold::Wait);
+                self.wake(wait.due);
+                return Some(Cause::Backoff {
+                    failures: wait.failures,
+                    last: wait.last,
+                    next_at: wait.due,
+                });
             }
         }
         let began = request.application.started_at;
@@ -92,7 +106,23 @@ impl<'a> Planner<'a, '_> {
         if ran {
             return None;
         }
-        self.unmet(request).map(Hold::Report)
+        self.unmet(request)
+    }
+
+    /// A slot that waits for its next attempt is on its way, reported or not: no room for another one's change.
+    ///
+    /// A report that speaks of no wait was made after this one's was over: then something else is in the way.
+    pub(super) fn is_backing_off(
+        &self,
+        request: &Request<'a>,
+        slot: u32,
+        known: Option<&BlockedRow>,
+    ) -> bool {
+        let wait = self
+            .state_of(request, slot)
+            .and_then(|state| wait_of(request, state));
+        let told = |row: &BlockedRow| row.report.refusals.iter().any(|one| one.filter == BACKOFF);
+        wait.is_some_and(|wait| wait.due > self.now || known.is_some_and(told))
     }
 
     /// The first dependency that is not met. It counts for the first start only.

@@ -1,8 +1,10 @@
 //! Scenarios: given a cluster, when something happens, then the plan does this.
 
+mod backoff;
 mod blocked;
 mod choosing;
 mod faults;
 mod lifecycle;
 mod releases;
+mod settling;
 mod volumes;
