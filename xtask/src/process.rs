@@ -1,9 +1,10 @@
 //! Programs: run to the end, started in the background, stopped by number.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -35,9 +36,28 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it printed; its failure is an error that tells its messages.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("could not run `{}`", shown(command)))?;
+    let output = command.output();
+    captured(command, output)
+}
+
+/// The same, with something on its standard input.
+pub(crate) fn capture_with(command: &mut Command, input: &str) -> Result<String> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = command.spawn().and_then(|mut child| {
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends without reading says so by its code.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        child.wait_with_output()
+    });
+    captured(command, output)
+}
+
+fn captured(command: &Command, output: std::io::Result<Output>) -> Result<String> {
+    let output = output.with_context(|| format!("could not run `{}`", shown(command)))?;
     if !output.status.success() {
         let messages = String::from_utf8_lossy(&[output.stdout, output.stderr].concat())
             .trim()
@@ -174,6 +194,18 @@ mod tests {
         process.stop(Duration::from_secs(5)).unwrap();
         assert!(!process.runs());
         fs::remove_file(log).unwrap();
+    }
+
+    #[test]
+    fn what_is_secret_goes_in_by_standard_input() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read word; echo got $word"]);
+        assert_eq!(capture_with(&mut command, "a-token\n").unwrap(), "got a-token\n");
+        let mut deaf = Command::new("sh");
+        let error = capture_with(deaf.args(["-c", "exit 3"]), "a-token")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("exit 3") && !error.contains("a-token"), "{error}");
     }
 
     #[test]

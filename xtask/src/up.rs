@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use berth_lab::{Lab, LabOptions, Node, image};
 
 use crate::down::ENGINE_CGROUP;
-use crate::process::{Background, capture, step, tail, wait_until};
+use crate::process::{Background, capture, capture_with, step, tail, wait_until};
 use crate::state::State;
 use crate::{client, firewall, install, place};
 
@@ -260,7 +260,8 @@ fn join(options: &Options, state: &mut State, lab: Option<&Lab>, member: &Member
     if member.node.is_some() {
         join.args(["--name", &member.name]);
     }
-    capture(join.args([&format!("https://{host}:{PORT}"), token]))?;
+    // Words of a command are seen by everybody on the machine: the token comes on standard input.
+    capture_with(join.args([&format!("https://{host}:{PORT}"), "-"]), token)?;
     let process = Background::start(&format!("the agent of {}", member.name), agent("run"), &log)?;
     state.started(process)
 }
