@@ -71,7 +71,7 @@ pub async fn ps(session: &Session, args: Ps) -> Outcome {
     })
 }
 
-/// Containers, of one application if one is named; ended ones only on request.
+/// Containers, of one application if one is named; ended ones on request, or while their slot waits for another.
 ///
 /// # Errors
 /// What the platform answered.

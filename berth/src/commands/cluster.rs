@@ -181,6 +181,9 @@ fn fields(cluster: &Cluster) -> String {
             bytes(cluster.memory_bytes)
         ),
     );
+    if !cluster.waits_for.is_empty() {
+        table.field("Waits for", cluster.waits_for.join("\n"));
+    }
     table.field("Created", cluster.created_at);
     table.field("Version", cluster.version);
     table.render()

@@ -151,21 +151,33 @@ pub fn fields(application: &Application) -> String {
         })
         .collect();
     let mut parts = vec![table.render(), services.render(), releases];
+    if !application.waits_for.is_empty() {
+        parts.push(waits(&application.waits_for));
+    }
     if !warnings.is_empty() {
         parts.push(warnings.join("\n"));
     }
     parts.join("\n\n")
 }
 
+/// What a deletion waits for, for people.
+pub fn waits(lines: &[String]) -> String {
+    let lines = lines.iter().map(|line| format!("still waits: {line}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// State of a container as one word and its tone.
 pub fn state_of(container: &Container) -> (String, Tone) {
     let state = word(&container.state);
+    if container.pending.is_some() {
+        return ("waiting".into(), Tone::Bad);
+    }
     match (container.state, container.health) {
         (ContainerState::Running, ContainerHealth::Unhealthy) => ("running (unhealthy)".into(), Tone::Bad),
         (ContainerState::Running, ContainerHealth::Healthy) => ("running (healthy)".into(), Tone::Good),
         (ContainerState::Running, ContainerHealth::Unknown) => (state, Tone::Good),
         (ContainerState::Restarting, _) => match container.exit_code {
-            Some(code) => (format!("restarting ({code})"), Tone::Bad),
+            Some(code) => (format!("restarting (code {code})"), Tone::Bad),
             None => (state, Tone::Bad),
         },
         (ContainerState::Pulling, _) if container.retry.is_some() => ("pulling (failed)".into(), Tone::Bad),
@@ -223,5 +235,14 @@ pub fn container_table(containers: &Vec<Container>, now: Timestamp) -> String {
             cell(age(since, now)),
         ]);
     }
-    table.render()
+    let waits = containers.iter().filter_map(|container| {
+        let why = container.pending.as_ref()?;
+        Some(format!("\n{} (slot {}): {why}", container.name, container.slot))
+    });
+    let waits: String = waits.collect();
+    if waits.is_empty() {
+        table.render()
+    } else {
+        format!("{}\n{waits}", table.render())
+    }
 }

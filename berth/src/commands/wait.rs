@@ -6,7 +6,7 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     output::{Printer, is_terminal, word},
 };
-use berth_api::{Application, ApplicationStatus, Why};
+use berth_api::{Application, ApplicationStatus, Container, Why};
 use berth_ids::AllocationId;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -166,7 +166,8 @@ pub async fn replaced(session: &Session, app: &str, old: &BTreeSet<AllocationId>
     let mut progress = Progress::start(session.printer);
     let gone = until(wait.timeout, async || {
         let now = containers(session, Some(app), false).await?;
-        let left = now.iter().filter(|container| old.contains(&container.id)).count();
+        let stays = |one: &&Container| one.pending.is_none() && old.contains(&one.id);
+        let left = now.iter().filter(stays).count();
         progress.say(&format!(
             "{left} of {} containers are still to be replaced",
             old.len()
@@ -260,6 +261,7 @@ mod tests {
             warnings: Vec::new(),
             releases: Vec::new(),
             weights: Default::default(),
+            waits_for: Vec::new(),
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
             version: 1,

@@ -102,6 +102,9 @@ fn application_text(why: &Why) -> String {
         why.name,
         paint(&word(&why.status), tables::tone(why.status))
     );
+    if !why.waits_for.is_empty() {
+        text.push_str(&format!("{}\n", tables::waits(&why.waits_for)));
+    }
     for service in &why.services {
         text.push('\n');
         text.push_str(&service_text(service, true));
@@ -139,7 +142,8 @@ fn ended_well(container: &Container) -> bool {
 fn pending_text(report: &BlockReport, slots: &BTreeSet<u32>) -> String {
     let slots: Vec<_> = slots.iter().map(u32::to_string).collect();
     let mut text = format!("  slots {}: {}\n", slots.join(", "), report.summary);
-    for refusal in &report.refusals {
+    // What refused no node is said by the summary.
+    for refusal in report.refusals.iter().filter(|refusal| refusal.nodes > 0) {
         text.push_str(&format!(
             "    {}: refused {} of {} nodes\n",
             refusal.filter, refusal.nodes, report.nodes

@@ -1,6 +1,6 @@
-//! Applications, their services and releases, and why they are as they are.
+//! Applications, their services and releases.
 
-use crate::{Container, ContainerCounts, Diagnostic, TemplateSource};
+use crate::{ContainerCounts, Diagnostic, TemplateSource};
 use berth_events::{
     BlockReport, DeployMethod, ReleaseMethod, ReleaseSource, StoredWarning,
     spec::{ApplicationSpec, ServiceMode},
@@ -150,6 +150,9 @@ pub struct Application {
     /// Share of the traffic of a service, 0–100; not named: 100.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights: BTreeMap<String, u8>,
+    /// What its removal waits for: containers that are left, and nodes that do not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed by somebody.
@@ -350,37 +353,4 @@ pub struct AbandonVolume {
     /// Its slots; empty: all.
     #[serde(default)]
     pub slots: BTreeSet<u32>,
-}
-
-/// Why an application is as it is: `GET /v1/applications/{app}/why`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Why {
-    /// The application.
-    pub application_id: ApplicationId,
-    /// Its name.
-    pub name: String,
-    /// What it is doing.
-    pub status: ApplicationStatus,
-    /// Its services.
-    pub services: Vec<ServiceWhy>,
-}
-
-/// Why a service is as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ServiceWhy {
-    /// The service.
-    pub service: String,
-    /// What it is doing.
-    pub status: ApplicationStatus,
-    /// Wanted containers.
-    pub wanted: u32,
-    /// Containers that run.
-    pub running: u32,
-    /// Slots that wait for a node.
-    pub pending_slots: BTreeSet<u32>,
-    /// Why they wait: each filter's count, nodes with what each lacks, the smallest change that would help.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<BlockReport>,
-    /// Its containers, with the reason of each place; ended ones too if they are the last of their slot.
-    pub containers: Vec<Container>,
 }

@@ -75,6 +75,9 @@ pub struct Cluster {
     pub cpu_reserved_millis: u64,
     /// Memory that containers have reserved.
     pub memory_reserved_bytes: u64,
+    /// What its deletion waits for: applications, containers and nodes that are left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it or its settings last changed.

@@ -38,7 +38,7 @@ pub struct Container {
     /// Last output of a failed check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_output: Option<String>,
-    /// Starts after the first.
+    /// Starts after the first, with the one that is under way.
     pub restarts: u32,
     /// Code with which it last ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +76,9 @@ pub struct Container {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
+    /// Why its slot has no other container yet, if this one has ended: what is missing, or when the next attempt is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<String>,
     /// Why this node.
     pub why: PlacementReason,
     /// All its states, oldest first; at most 50, the newest kept. Empty in lists.

@@ -13,6 +13,7 @@ pub mod schema;
 mod status;
 mod template;
 mod token;
+mod why;
 
 pub use application::*;
 pub use cluster::*;
@@ -23,3 +24,4 @@ pub use node::*;
 pub use status::*;
 pub use template::*;
 pub use token::*;
+pub use why::*;

@@ -157,6 +157,11 @@ pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &Alloc
 fn retrying(row: &mut AllocationRow, retry: &AllocationRetryScheduled) -> String {
     let how = match retry.step {
         RetryStep::Run => {
+            // The restart that is under way counts, as with the engine itself; it is told once it has worked.
+            if row.state != ContainerState::Restarting {
+                row.restarts = row.restarts.saturating_add(1);
+            }
+            row.restarts = row.restarts.max(retry.attempt);
             row.state = ContainerState::Restarting;
             row.exit_code = retry.exit_code;
             row.oom_killed = retry.oom_killed;

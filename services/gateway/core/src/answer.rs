@@ -29,6 +29,7 @@ impl ApiView {
             memory_bytes: 0,
             cpu_reserved_millis: 0,
             memory_reserved_bytes: 0,
+            waits_for: self.remains_of_cluster(row),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,

@@ -23,6 +23,7 @@ impl ApiView {
             warnings: row.warnings.clone(),
             releases: row.releases.iter().rev().map(ReleaseRow::answer).collect(),
             weights: row.weights.clone(),
+            waits_for: self.remains_of(row),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,
@@ -59,6 +60,7 @@ impl ApiView {
             application_id: row.id,
             name: row.name.to_string(),
             status: self.application_status(row),
+            waits_for: self.remains_of(row),
             services: wanted
                 .map(|(name, spec)| self.service_why(row, name, spec))
                 .collect(),

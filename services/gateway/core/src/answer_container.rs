@@ -1,7 +1,7 @@
 //! Answers about containers.
 
 use crate::{
-    AllocationRow, ApiView, MAX_ENDED_OF_SLOT,
+    AllocationRow, ApiView, Block, MAX_ENDED_OF_SLOT,
     explain::{self, explain, makes_room},
 };
 use berth_api::{Container, ContainerState, ContainerWhy, NodeStatus};
@@ -41,9 +41,27 @@ impl ApiView {
             placed_at: row.placed_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
+            pending: self.waiting(row).map(|block| block.report.summary.clone()),
             why: row.why.clone(),
             history: Vec::new(),
         }
+    }
+
+    /// Why the slot of an ended container has no other one yet, if it should.
+    pub(crate) fn waiting(&self, row: &AllocationRow) -> Option<&Block> {
+        let application = self.applications.get(&row.application_id)?;
+        let block = application.blocks.get(&row.service)?;
+        let waits = row.state.ended() && block.slots.contains(&row.slot) && self.is_newest(row);
+        waits.then_some(block)
+    }
+
+    /// Its slot had no other container after it.
+    fn is_newest(&self, row: &AllocationRow) -> bool {
+        !self.allocations_of(row.application_id).any(|other| {
+            other.service == row.service
+                && other.slot == row.slot
+                && (other.placed_position, other.id) > (row.placed_position, row.id)
+        })
     }
 
     /// What a container does, as far as anybody knows: nothing is known of a lost node.

@@ -38,7 +38,7 @@ pub(crate) fn explain(
         ));
     }
     if let Some(block) = block {
-        lines.push(format!("its slot waits for a node: {}", block.report.summary));
+        lines.push(format!("its slot has no container: {}", block.report.summary));
         lines.extend(
             block
                 .report

@@ -15,6 +15,7 @@ mod find;
 mod list;
 mod node;
 mod release;
+mod remains;
 mod rows;
 mod service;
 mod template;

@@ -19,13 +19,13 @@ pub struct ContainerFilter {
     pub service: Option<String>,
     /// On this node.
     pub node: Option<NodeId>,
-    /// Those that have ended too.
+    /// Those that have ended too; without it, of these only those whose slot waits for its next container.
     pub all: bool,
 }
 
 impl ContainerFilter {
-    fn takes(&self, row: &AllocationRow) -> bool {
-        (self.all || !row.state.ended())
+    fn takes(&self, view: &ApiView, row: &AllocationRow) -> bool {
+        (self.all || !row.state.ended() || view.waiting(row).is_some())
             && self.cluster.is_none_or(|id| id == row.cluster_id)
             && self.application.is_none_or(|id| id == row.application_id)
             && self.service.as_ref().is_none_or(|name| *name == row.service)
@@ -74,7 +74,7 @@ impl ApiView {
         let rows = self
             .allocations
             .values()
-            .filter(|row| filter.takes(row) && self.sees_cluster(access, row.cluster_id));
+            .filter(|row| filter.takes(self, row) && self.sees_cluster(access, row.cluster_id));
         let (rows, next) = page.cut(rows.map(|row| {
             let application = self.application_name(row.application_id);
             // A control character sorts before everything that a name may hold.

@@ -26,7 +26,7 @@ pub(crate) struct ContainerQuery {
     service: Option<String>,
     /// On this node, by id or name.
     node: Option<String>,
-    /// Those that have ended too.
+    /// Those that have ended too; without it, of these only those whose slot waits for its next container.
     #[serde(default)]
     all: bool,
     /// Items of a page, 1 to 500; absent: 100.

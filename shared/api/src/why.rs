@@ -1,0 +1,44 @@
+//! Why applications and their services are as they are.
+
+use crate::{ApplicationStatus, Container};
+use berth_events::BlockReport;
+use berth_ids::ApplicationId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Why an application is as it is: `GET /v1/applications/{app}/why`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Why {
+    /// The application.
+    pub application_id: ApplicationId,
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub status: ApplicationStatus,
+    /// What its removal waits for: containers that are left, and nodes that do not answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+    /// Its services.
+    pub services: Vec<ServiceWhy>,
+}
+
+/// Why a service is as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceWhy {
+    /// The service.
+    pub service: String,
+    /// What it is doing.
+    pub status: ApplicationStatus,
+    /// Wanted containers.
+    pub wanted: u32,
+    /// Containers that run.
+    pub running: u32,
+    /// Slots that wait for a node.
+    pub pending_slots: BTreeSet<u32>,
+    /// Why they wait: each filter's count, nodes with what each lacks, the smallest change that would help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<BlockReport>,
+    /// Its containers, with the reason of each place; ended ones too if they are the last of their slot.
+    pub containers: Vec<Container>,
+}
