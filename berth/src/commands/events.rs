@@ -8,6 +8,7 @@ use crate::{
     output::{Tone, paint},
 };
 use berth_api::{Event, Page};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Wait before a broken stream is opened again.
@@ -97,20 +98,36 @@ pub fn line(event: &Event) -> String {
     format!("{head}  {}  {}", event.stream, summary(event.data.get()))
 }
 
+/// A value in a few words; none of what is empty or deep.
+fn shown(value: &Value) -> Option<String> {
+    let flat = |value: &Value| !value.is_array() && !value.is_object();
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Array(items) if items.is_empty() => None,
+        Value::Array(items) if items.iter().all(flat) => {
+            Some(items.iter().filter_map(shown).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => Some(format!("[{}]", items.len())),
+        Value::Object(fields) if !fields.is_empty() && fields.values().all(flat) => {
+            let pairs = fields
+                .iter()
+                .filter_map(|(key, value)| Some(format!("{key}={}", shown(value)?)));
+            Some(format!("{{{}}}", pairs.collect::<Vec<_>>().join(",")))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
 /// The data of an event, as `key=value` of what is plain.
 fn summary(data: &str) -> String {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(data) else {
+    let Ok(Value::Object(fields)) = serde_json::from_str(data) else {
         return String::new();
     };
     let parts: Vec<_> = fields
         .iter()
-        .filter_map(|(key, value)| match value {
-            serde_json::Value::String(text) => Some(format!("{key}={text}")),
-            serde_json::Value::Number(number) => Some(format!("{key}={number}")),
-            serde_json::Value::Bool(flag) => Some(format!("{key}={flag}")),
-            serde_json::Value::Array(items) => Some(format!("{key}=[{}]", items.len())),
-            serde_json::Value::Null | serde_json::Value::Object(_) => None,
-        })
+        .filter_map(|(key, value)| Some(format!("{key}={}", shown(value)?)))
         .collect();
     let text = parts.join(" ").replace('\n', " ");
     if text.chars().count() <= SUMMARY_CHARS {
@@ -125,8 +142,10 @@ mod tests {
 
     #[test]
     fn a_summary_shows_what_is_plain() {
-        let data = r#"{"name":"web","replicas":3,"spec":{"a":1},"force":false,"place":[1,2],"none":null}"#;
-        assert_eq!(summary(data), "force=false name=web place=[2] replicas=3");
+        let data = r#"{"name":"web","replicas":3,"labels":{"a":1},"force":false,"slots":[1,2],"none":null,
+            "place":[{"id":1}],"spec":{"deep":{}},"ports":[],"set":{}}"#;
+        let plain = "force=false labels={a=1} name=web place=[1] replicas=3 slots=1,2";
+        assert_eq!(summary(data), plain);
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(500));
         assert_eq!(summary(&long).chars().count(), SUMMARY_CHARS + 1);
     }

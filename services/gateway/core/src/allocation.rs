@@ -49,6 +49,7 @@ pub(crate) fn placed(
         failure: None,
         message: None,
         retry: None,
+        output: String::new(),
         container_id: None,
         container_name: None,
         image_id: None,
@@ -132,6 +133,9 @@ pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &Alloc
         AllocationEvent::Exited(exited) => {
             row.exit_code = Some(exited.exit_code);
             row.oom_killed = exited.oom_killed;
+            if exited.exit_code != 0 && !row.output.is_empty() {
+                row.message = Some(format!("it said before a restart: {}", row.output));
+            }
             end(row, ContainerState::Exited, recorded);
             ending(exited.exit_code, exited.oom_killed)
         }
@@ -166,6 +170,7 @@ fn retrying(row: &mut AllocationRow, retry: &AllocationRetryScheduled) -> String
             row.exit_code = retry.exit_code;
             row.oom_killed = retry.oom_killed;
             row.health = ContainerHealth::Unknown;
+            row.output = retry.message.trim().to_owned();
             format!("{}: ", ending(retry.exit_code.unwrap_or(0), retry.oom_killed))
         }
         RetryStep::Pull | RetryStep::Secrets | RetryStep::Create | RetryStep::Start => String::new(),

@@ -228,6 +228,9 @@ pub struct AllocationRow {
     pub message: Option<String>,
     /// Its last try failed, and it is tried again.
     pub retry: Option<Retry>,
+    /// The last lines that it said before a restart.
+    #[serde(default)]
+    pub output: String,
     /// Id in the engine.
     pub container_id: Option<String>,
     /// Name in the engine.

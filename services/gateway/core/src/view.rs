@@ -295,7 +295,7 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
 
 impl View for ApiView {
     const NAME: &'static str = "api";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let one = |key: Option<RowKey>| key.into_iter().collect();

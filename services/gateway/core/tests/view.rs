@@ -329,6 +329,9 @@ fn one_that_ended_and_waits_is_restarting_with_its_last_words_and_the_next_try()
     world.runs(id);
     assert_eq!(why(&world).container.restarts, 2, "it has worked");
     assert_eq!(world.status(), ApplicationStatus::Running);
+    world.exits(id, 3);
+    let message = why(&world).container.message;
+    assert_eq!(message.as_deref(), Some("it said before a restart: no database"));
 }
 
 #[test]
