@@ -86,6 +86,12 @@ pub(crate) const NEEDS: &[Need] = &[
         find: static_busybox,
     },
     Need {
+        what: "docker-registry",
+        purpose: "a registry of images, in tests",
+        source: Source::Package("docker-registry"),
+        find: || place::find_program("docker-registry"),
+    },
+    Need {
         what: "nft",
         purpose: "firewall of nodes",
         source: Source::Package("nftables"),

@@ -6,6 +6,7 @@ mod local;
 mod node;
 mod parse;
 mod portable;
+mod registry;
 mod release;
 mod server;
 mod template;
@@ -21,6 +22,7 @@ pub use node::{Drain, LabelNode, NodeCommand};
 use parse::key_text;
 pub use parse::{age, duration};
 pub use portable::{CloneApp, Export, Import};
+pub use registry::{RegistryCommand, RegistryLogin};
 pub use release::{
     AbortRelease, ConfirmRelease, Method, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh,
 };
@@ -122,6 +124,9 @@ pub enum Command {
     /// Mint and revoke tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Logins with which nodes pull images from private registries
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// See and change nodes
     #[command(subcommand)]
     Node(NodeCommand),

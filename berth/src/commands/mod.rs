@@ -11,6 +11,7 @@ mod local;
 mod logs;
 mod node;
 mod portable;
+mod registry;
 mod release;
 mod session;
 mod status;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Agent(command) => agent::run(command, cli.global.token.as_deref(), printer).await,
         Command::Cluster(command) => cluster::run(&session()?, command).await,
         Command::Token(command) => token::run(&session()?, command).await,
+        Command::Registry(command) => registry::run(&session()?, command).await,
         Command::Node(command) => node::run(&session()?, command).await,
         Command::Deploy(args) => deploy::deploy(&session()?, args).await,
         Command::Update(args) => deploy::update(&session()?, args).await,

@@ -5,11 +5,11 @@ use crate::{
     vault::{Store, Values, Vault, VaultError},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use berth_access_core::{AccessView, StoreSecret};
+use berth_access_core::{AccessView, SecretRow, StoreSecret, registry_in};
 use berth_bus::QuestionSink;
 use berth_events::{
-    Authenticate, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets, SealedSecrets,
-    SecretRequest, StoredSecret, spec::SecretRef,
+    Authenticate, LOGIN_USERNAME, ListLogins, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets,
+    SealedSecrets, SecretRequest, StoredLogin, StoredSecret, spec::SecretRef,
 };
 use berth_ids::{ClusterId, NodeId, SecretId};
 use berth_service_kit::{Clock, ServiceContext, ViewHandle, derived_id};
@@ -42,7 +42,8 @@ pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
         question: question.to_owned(),
         shutdown: context.shutdown.clone(),
     };
-    let (authenticate, secret, put, reveal) = (desk.clone(), desk.clone(), desk.clone(), desk);
+    let (authenticate, secret, put, reveal, logins) =
+        (desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk);
     let bus = &context.bus;
     tokio::join!(
         bus.answer(sink("authenticate"), move |_key, asked: Authenticate| {
@@ -60,6 +61,10 @@ pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
         bus.answer(sink("reveal"), move |cluster, asked: RevealSecrets| {
             let desk = reveal.clone();
             async move { desk.reveal(&cluster, &asked).await }
+        }),
+        bus.answer(sink("registries"), move |cluster, _: ListLogins| {
+            let desk = logins.clone();
+            async move { desk.logins(&cluster).await }
         }),
     );
 }
@@ -90,11 +95,17 @@ impl Desk {
                 let user = view.credential(node).filter(|row| row.revoked_at.is_none());
                 let user = user.ok_or_else(|| refused("the node has no bus user"))?;
                 view.may_have(node, asked.allocation_id, &asked.wanted)?;
-                Ok(user.sealing_key.clone())
+                if let Some(registry) = &asked.registry {
+                    view.may_log_in(node, asked.allocation_id, registry)?;
+                }
+                Ok((user.sealing_key.clone(), user.cluster_id))
             })
         };
-        let key = self.twice(look).await?;
-        let values = self.values(&asked.wanted).await?;
+        let (key, cluster) = self.twice(look).await?;
+        let mut values = self.values(&asked.wanted).await?;
+        if let Some(registry) = &asked.registry {
+            values.extend(self.login(cluster, registry).await?);
+        }
         let plain = Zeroizing::new(serde_json::to_vec(&values).unwrap_or_default());
         let sealed = XKey::from_public_key(&key)
             .and_then(|recipient| self.sealing.seal(&plain, &recipient))
@@ -103,6 +114,44 @@ impl Desk {
             sender_key: self.sealing.public_key(),
             sealed: STANDARD.encode(sealed),
         })
+    }
+
+    /// The stored login of a registry, the newest that is committed; nothing if there is none.
+    async fn login(&self, cluster: ClusterId, registry: &str) -> Result<Values, Rejection> {
+        self.catch_up().await?;
+        let stored = self.view.read(|view| {
+            let row = view.login(cluster, registry);
+            row.map(|row| (row.secret_id, row.version))
+        });
+        match stored {
+            None => Ok(Values::new()),
+            Some((secret, version)) => {
+                let values = self.vault.get(secret, version).await;
+                values.map_err(|error| of_vault(&error))
+            }
+        }
+    }
+
+    async fn logins(&self, cluster: &str) -> Result<Vec<StoredLogin>, Rejection> {
+        let cluster: ClusterId = cluster
+            .parse()
+            .map_err(|_| invalid("the subject names no cluster"))?;
+        self.catch_up().await?;
+        let rows: Vec<SecretRow> = self.view.read(|view| view.logins(cluster).cloned().collect());
+        let mut logins = Vec::new();
+        for row in rows {
+            let values = self.vault.get(row.secret_id, row.version).await;
+            let mut values = values.map_err(|error| of_vault(&error))?;
+            logins.push(StoredLogin {
+                secret_id: row.secret_id,
+                registry: registry_in(&row.scope).unwrap_or_default().to_owned(),
+                username: values.remove(LOGIN_USERNAME).unwrap_or_default(),
+                stored_at: row.stored_at,
+                stored_by: row.stored_by,
+            });
+        }
+        logins.sort_by(|one, other| one.registry.cmp(&other.registry));
+        Ok(logins)
     }
 
     async fn put_secret(&self, cluster: &str, asked: &PutSecret) -> Result<StoredSecret, Rejection> {

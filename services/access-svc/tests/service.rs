@@ -16,9 +16,10 @@ use berth_access_svc::{
 use berth_bus::{AskError, Bus, BusOptions};
 use berth_events::{
     AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
-    ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, NodeEvent, NodeRemoved, Placed,
-    PlacementDecided, PlacementEvent, PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess,
-    RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredSecret, StreamName, TokenGrant,
+    ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, LOGIN_PASSWORD, LOGIN_SCOPE,
+    LOGIN_USERNAME, ListLogins, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent,
+    PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredLogin,
+    StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};
@@ -169,12 +170,46 @@ impl World {
         .unwrap()
     }
 
+    /// No table of the database has this text, plain or in hexadecimal.
+    async fn nothing_holds(&self, text: &str) {
+        let admin = self.log.admin().await.unwrap();
+        for table in [
+            "es.event",
+            "es.command",
+            "vault.version",
+            "vault.data_key",
+            "svc_access.row",
+        ] {
+            let hexadecimal: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let sql = format!("select count(*) from {table} t where t::text like $1 or t::text like $2");
+            let found: (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                .bind(format!("%{text}%"))
+                .bind(format!("%{hexadecimal}%"))
+                .fetch_one(&admin)
+                .await
+                .unwrap();
+            assert_eq!(found.0, 0, "{table} holds the value");
+        }
+    }
+
     async fn place(&self, node: NodeId, secret: &SecretRef) -> AllocationId {
-        let allocation_id: AllocationId = new_id();
         let spec = ContainerSpec {
             environment: BTreeMap::from([("PASSWORD".into(), EnvironmentValue::Secret(secret.clone()))]),
             ..ContainerSpec::default()
         };
+        self.place_spec(node, spec).await
+    }
+
+    async fn place_image(&self, node: NodeId, image: &str) -> AllocationId {
+        let spec = ContainerSpec {
+            image: image.into(),
+            ..ContainerSpec::default()
+        };
+        self.place_spec(node, spec).await
+    }
+
+    async fn place_spec(&self, node: NodeId, spec: ContainerSpec) -> AllocationId {
+        let allocation_id: AllocationId = new_id();
         let decided = PlacementDecided {
             cluster_id: self.cluster,
             node_id: node,
@@ -295,6 +330,7 @@ async fn secrets_are_kept_sealed_and_given_only_to_the_node_that_needs_them() {
     let mut asked = SecretRequest {
         allocation_id: new_id(),
         wanted: BTreeSet::from([wanted.clone()]),
+        registry: None,
     };
     agent.secret(agent.node, &asked).await.unwrap_err();
     asked.allocation_id = world.place(agent.node, &wanted).await;
@@ -324,24 +360,7 @@ async fn secrets_are_kept_sealed_and_given_only_to_the_node_that_needs_them() {
     assert_eq!(reveal(deployer).await.unwrap()[&name], PLANTED);
     reveal(reader).await.unwrap_err();
 
-    let admin = world.log.admin().await.unwrap();
-    for table in [
-        "es.event",
-        "es.command",
-        "vault.version",
-        "vault.data_key",
-        "svc_access.row",
-    ] {
-        let hexadecimal: String = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let sql = format!("select count(*) from {table} t where t::text like $1 or t::text like $2");
-        let found: (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(format!("%{PLANTED}%"))
-            .bind(format!("%{hexadecimal}%"))
-            .fetch_one(&admin)
-            .await
-            .unwrap();
-        assert_eq!(found.0, 0, "{table} holds the value");
-    }
+    world.nothing_holds(PLANTED).await;
 }
 
 #[tokio::test]
@@ -563,4 +582,86 @@ async fn next_subject(beats: &mut berth_bus::async_nats::Subscriber) -> Option<S
         .await
         .ok()??;
     Some(message.subject.to_string())
+}
+
+#[tokio::test]
+async fn a_login_of_a_registry_is_given_for_its_images_only_and_goes_when_it_is_told_to() {
+    let world = World::start().await;
+    let token = world.mint(join_grant(world.cluster), "join").await;
+    let agent = world.join(token, "join").await;
+    let cluster = world.cluster.to_string();
+    let login = |password: &str| PutSecret {
+        cluster_id: world.cluster,
+        tenant: "main".into(),
+        scope: format!("{LOGIN_SCOPE}r.example:5000"),
+        values: BTreeMap::from([
+            (LOGIN_USERNAME.to_owned(), "ada".to_owned()),
+            (LOGIN_PASSWORD.to_owned(), password.to_owned()),
+        ]),
+        actor: "token:ops".into(),
+    };
+    let put = async |password: &str| -> StoredSecret {
+        let asked = login(password);
+        let gateway = &world.gateway;
+        gateway
+            .ask("access", "put_secret", &cluster, &asked)
+            .await
+            .unwrap()
+    };
+    let stored = async || -> Vec<StoredLogin> {
+        let gateway = &world.gateway;
+        let asked = ListLogins {};
+        gateway
+            .ask("access", "registries", &cluster, &asked)
+            .await
+            .unwrap()
+    };
+    put("first").await;
+    let second = put(PLANTED).await;
+    assert_eq!(second.version, 2);
+    let listed = stored().await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (
+            listed[0].registry.as_str(),
+            listed[0].username.as_str(),
+            listed[0].stored_by.as_str()
+        ),
+        ("r.example:5000", "ada", "token:ops")
+    );
+
+    let allocation_id = world.place_image(agent.node, "r.example:5000/shop/web:1").await;
+    let mut asked = SecretRequest {
+        allocation_id,
+        wanted: BTreeSet::new(),
+        registry: Some("r.example:5000".into()),
+    };
+    let values = agent.open(&agent.secret(agent.node, &asked).await.unwrap());
+    assert_eq!(values.get(LOGIN_PASSWORD).unwrap(), PLANTED, "the newest");
+    asked.registry = Some("ghcr.io".into());
+    assert!(
+        agent.secret(agent.node, &asked).await.is_err(),
+        "another registry's login"
+    );
+
+    let forget = AccessCommand::ForgetLogin {
+        cluster_id: world.cluster,
+        secret_id: second.secret_id,
+    };
+    world.accepted(forget.clone()).await;
+    assert_eq!(stored().await, vec![]);
+    asked.registry = Some("r.example:5000".into());
+    let values = agent.open(&agent.secret(agent.node, &asked).await.unwrap());
+    assert_eq!(values, BTreeMap::new());
+    // It may be stored anew, as another secret.
+    assert_ne!(put("third").await.secret_id, second.secret_id);
+    assert_eq!(stored().await.len(), 1);
+    // No other secret is forgotten by this command.
+    let other = world.put("x").await;
+    let foreign = AccessCommand::ForgetLogin {
+        cluster_id: world.cluster,
+        secret_id: other.secret_id,
+    };
+    assert!(matches!(world.run(foreign).await, CommandOutcome::Rejected(_)));
+    world.nothing_holds(PLANTED).await;
 }

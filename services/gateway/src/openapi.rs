@@ -40,6 +40,7 @@ const CONTENT_POLICY: &str =
         (name = "containers", description = "Allocations as their agents see them"),
         (name = "events", description = "The log"),
         (name = "tokens", description = "Who may join and who may call"),
+        (name = "registries", description = "Logins with which nodes pull images"),
         (name = "platform", description = "Berth itself")
     )
 )]

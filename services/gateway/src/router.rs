@@ -7,7 +7,7 @@ use crate::{
     problem::Fault,
     routes::{
         applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, platform,
-        releases, templates, tokens,
+        registries, releases, templates, tokens,
     },
 };
 use axum::{Router, http::StatusCode, middleware, response::IntoResponse};
@@ -28,6 +28,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(tokens::revoke_join_token))
         .routes(routes!(tokens::mint_token, tokens::list_tokens))
         .routes(routes!(tokens::revoke_token))
+        .routes(routes!(registries::list_registries))
+        .routes(routes!(registries::put_registry, registries::delete_registry))
         .routes(routes!(join::join))
         .routes(routes!(nodes::list_nodes))
         .routes(routes!(nodes::get_node, nodes::patch_node, nodes::delete_node))

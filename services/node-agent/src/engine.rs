@@ -11,7 +11,7 @@ mod spec;
 mod stats;
 
 pub use facts::disk_bytes;
-pub use images::ImageError;
+pub use images::{ImageError, Key, Login, Order, Refusal};
 pub use logs::{LogChunk, LogRequest};
 pub use shared::{Dropped, SharedError};
 pub use spec::Recipe;

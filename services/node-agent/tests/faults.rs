@@ -9,7 +9,10 @@ use berth_events::{
     spec::{ContainerSpec, EnvironmentValue, RestartCondition, SecretRef},
 };
 use berth_ids::{AllocationId, SecretId};
-use berth_node_agent::worker::{SecretError, SecretSource};
+use berth_node_agent::{
+    engine::Login,
+    worker::{SecretError, SecretSource},
+};
 use common::{Rig, placed, policy, shell, sleeper};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +43,10 @@ impl SecretSource for Faulty {
             .into_iter()
             .map(|secret| (secret, "open".to_owned()))
             .collect())
+    }
+
+    async fn login(&self, _: AllocationId, _: &str) -> Result<Option<Login>, SecretError> {
+        Ok(None)
     }
 }
 

@@ -60,6 +60,7 @@ api_types! {
     Problem, Diagnostic, Written,
     CreateCluster, PatchCluster, Cluster, ClusterPage,
     MintJoinToken, MintApiToken, MintedToken, Token, TokenPage,
+    RegistryLogin, Registry, Registries,
     JoinRequest, JoinAnswer, Node, NodePage, PatchNode, CordonNode, DrainNode,
     Deploy, Deployed, Checked, Application, ApplicationPage, Scale, Restart, AbandonVolume, Template, Why,
     CloneApplication,

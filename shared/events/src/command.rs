@@ -1,7 +1,7 @@
 //! Commands: what a service is asked to decide. They travel on `cmd.<service>.<verb>.<cluster>`.
 
 use crate::{NodeFacts, SchedulerCommand, SecurityPolicy, TokenGrant, spec::Strategy};
-use berth_ids::{AccountId, ClusterId, CommandId, CorrelationId, Name, NodeId, Timestamp, TokenId};
+use berth_ids::{AccountId, ClusterId, CommandId, CorrelationId, Name, NodeId, SecretId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,6 +221,13 @@ pub enum AccessCommand {
         /// The node.
         node_id: NodeId,
     },
+    /// Destroy the stored login of a registry.
+    ForgetLogin {
+        /// The cluster.
+        cluster_id: ClusterId,
+        /// The secret that holds it.
+        secret_id: SecretId,
+    },
 }
 
 impl CommandBody {
@@ -274,6 +281,7 @@ impl AccessCommand {
             Self::RevokeToken { .. } => "revoke_token",
             Self::RedeemJoin { .. } => "redeem_join",
             Self::RevokeCredential { .. } => "revoke_credential",
+            Self::ForgetLogin { .. } => "forget_login",
         }
     }
 }

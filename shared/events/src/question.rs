@@ -35,6 +35,36 @@ pub struct SecretRequest {
     pub allocation_id: AllocationId,
     /// Which values.
     pub wanted: BTreeSet<SecretRef>,
+    /// Also the login of this registry, which must be that of the allocation's image. The answer then holds
+    /// [`LOGIN_USERNAME`] and [`LOGIN_PASSWORD`], or neither if none is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+}
+
+/// Name of the value that holds the user of a registry.
+pub const LOGIN_USERNAME: &str = "username";
+/// Name of the value that holds the user's password at a registry.
+pub const LOGIN_PASSWORD: &str = "password";
+/// Scopes of logins begin with this, which no application's name does; the registry follows.
+pub const LOGIN_SCOPE: &str = "@registry/";
+
+/// `q.access.registries.<cluster>`: which logins are stored. The password is never answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListLogins {}
+
+/// One of the answers to [`ListLogins`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLogin {
+    /// The secret that holds it.
+    pub secret_id: SecretId,
+    /// The registry, such as `ghcr.io` or `registry.example.com:5000`.
+    pub registry: String,
+    /// Whose login it is.
+    pub username: String,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// Who stored it.
+    pub stored_by: String,
 }
 
 /// Answer: a JSON object `{"<secret>@<version>/<key>": "value"}` sealed to the node's curve key.

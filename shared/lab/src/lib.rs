@@ -10,6 +10,7 @@ pub mod image;
 mod names;
 mod network;
 mod node;
+pub mod registry;
 mod slot;
 mod system;
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use node::Node;
+pub use registry::Registry;
 
 use names::Names;
 use slot::Slot;

@@ -49,6 +49,11 @@ impl Names {
         Ipv4Addr::new(10, 77, self.slot, u8::try_from(node).unwrap_or(u8::MAX))
     }
 
+    /// The lab's network, with its size.
+    pub fn network(self) -> String {
+        format!("10.77.{}.0/24", self.slot)
+    }
+
     /// The address of the machine on the bridge.
     pub fn host_address(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.slot, 254)

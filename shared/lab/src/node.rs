@@ -144,6 +144,7 @@ impl Node {
         command.arg("--exec-root").arg(self.folder.join("exec"));
         command.arg("--pidfile").arg(self.pid_file());
         command.arg("-H").arg(self.docker_host());
+        command.args(["--insecure-registry", &self.names.network()]);
         command.args(["--bip", &Names::engine_network(self.number)]);
         command.args([
             "--cgroup-parent",

@@ -1,6 +1,6 @@
 //! A command to access-svc, decided over the streams that it touches.
 
-use crate::{credential, credential_of, token, token_of};
+use crate::{credential, credential_of, login, secret, token, token_of};
 use berth_events::{
     AccessCommand, AccountCreated, AccountEvent, Category, ClusterEvent, CredentialIssued, Event,
     NameClaimed, NameEvent, Rejection, Scope, StreamName, TokenGrant, TokenMinted,
@@ -102,7 +102,32 @@ pub fn decide(
                 .with(stream, loaded.version, events)
                 .answering(json!({ "node_id": node_id })))
         }
+        AccessCommand::ForgetLogin {
+            cluster_id,
+            secret_id,
+        } => forget_login(*cluster_id, *secret_id, context, streams),
     }
+}
+
+fn forget_login(
+    cluster_id: ClusterId,
+    secret_id: SecretId,
+    context: Context<'_>,
+    streams: &Streams,
+) -> Result<Decision, Undecided> {
+    let stream = secret_stream(secret_id);
+    let loaded = streams.get(&stream)?;
+    let own = loaded
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| tenant == context.tenant);
+    if !own || !login::is_login_of(loaded, cluster_id) {
+        return Err(not_found("access.login_unknown", "there is no such login".to_owned()).into());
+    }
+    let events = secret::destroy(&secret::secret_of(loaded));
+    Ok(Decision::nothing()
+        .with(stream, loaded.version, events)
+        .answering(json!({ "secret_id": secret_id })))
 }
 
 fn bootstrap(

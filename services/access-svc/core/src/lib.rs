@@ -6,6 +6,7 @@ mod claims;
 mod credential;
 mod decide;
 mod lifetime;
+mod login;
 mod permissions;
 mod refusal;
 mod rows;
@@ -22,6 +23,7 @@ pub use decide::{
     Context, account_stream, bootstrap_claim, credential_stream, decide, secret_stream, token_stream,
 };
 pub use lifetime::UNCLAIMED_SECRET_LIFE;
+pub use login::{login_scope, registry_in};
 pub use permissions::{
     LOG_READERS, Permissions, SERVICES, agent_inbox, agent_permissions, log_reader, service_permissions,
 };

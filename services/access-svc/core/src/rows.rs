@@ -54,6 +54,8 @@ pub struct AllocationRow {
     pub node_id: NodeId,
     /// Secret versions.
     pub secrets: BTreeSet<(SecretId, u64)>,
+    /// Registry of its image.
+    pub registry: String,
 }
 
 /// A secret's metadata.
@@ -69,6 +71,10 @@ pub struct SecretRow {
     pub scope: String,
     /// Newest version.
     pub version: u64,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// Who stored it.
+    pub stored_by: String,
     /// Its values were destroyed.
     pub destroyed: bool,
     /// Since when no application has its scope; absent while one has.

@@ -1,12 +1,14 @@
 //! What access-svc knows: tokens by hash, bus users, and which node's assignment names which secret.
 
 use crate::{
+    login::is_login,
     refusal::forbidden,
     rows::{AllocationRow, ApplicationRow, CredentialRow, Ownerless, SecretRow, TokenRow},
 };
 use berth_events::{
-    AllocationEvent, CredentialEvent, Event, NodeEvent, PlacementDecided, PlacementEvent, Principal,
-    Recorded, Rejection, Scope, SecretEvent, TokenEvent, TokenGrant, spec::SecretRef,
+    AllocationEvent, ClusterEvent, CredentialEvent, Event, NodeEvent, PlacementDecided, PlacementEvent,
+    Principal, Recorded, Rejection, Scope, SecretEvent, TokenEvent, TokenGrant,
+    spec::{ContainerSpec, SecretRef, registry_of},
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
@@ -238,13 +240,15 @@ impl AccessView {
                     since: recorded.recorded_at,
                     removed: false,
                 };
-                let owned = self.has_owner(stored.cluster_id, &stored.scope);
+                let owned = is_login(&stored.scope) || self.has_owner(stored.cluster_id, &stored.scope);
                 let row = SecretRow {
                     secret_id: stored.secret_id,
                     tenant: recorded.tenant.to_string(),
                     cluster_id: stored.cluster_id,
                     scope: stored.scope.clone(),
                     version: stored.version,
+                    stored_at: recorded.recorded_at,
+                    stored_by: recorded.meta().actor,
                     destroyed: false,
                     ownerless: (!owned).then_some(alone),
                 };
@@ -268,14 +272,11 @@ impl AccessView {
     fn on_decided(&mut self, decided: &PlacementDecided) -> Vec<RowKey> {
         let mut keys = Vec::new();
         for placed in &decided.place {
-            let secrets = decided
-                .containers
-                .get(&placed.spec_hash)
-                .map(berth_events::spec::ContainerSpec::secrets)
-                .unwrap_or_default();
+            let container = decided.containers.get(&placed.spec_hash);
             let row = AllocationRow {
                 node_id: decided.node_id,
-                secrets,
+                secrets: container.map(ContainerSpec::secrets).unwrap_or_default(),
+                registry: container.map_or_else(String::new, |spec| registry_of(&spec.image).to_owned()),
             };
             self.allocations.insert(placed.allocation_id, row);
             self.allocations_of.add(decided.node_id, placed.allocation_id);
@@ -309,7 +310,7 @@ impl AccessView {
 
 impl View for AccessView {
     const NAME: &'static str = "access";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {
@@ -322,6 +323,7 @@ impl View for AccessView {
                 self.forget(removed.allocation_id).into_iter().collect()
             }
             Event::Node(event) => self.on_node(recorded, event),
+            Event::Cluster(ClusterEvent::Deleted(_)) => self.on_cluster_deleted(recorded),
             Event::Placement(_)
             | Event::Allocation(_)
             | Event::Cluster(_)

@@ -11,6 +11,7 @@ pub(crate) mod join;
 pub(crate) mod logs;
 pub(crate) mod nodes;
 pub(crate) mod platform;
+pub(crate) mod registries;
 pub(crate) mod releases;
 pub(crate) mod templates;
 pub(crate) mod tokens;

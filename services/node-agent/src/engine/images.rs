@@ -2,32 +2,94 @@
 
 use super::{Engine, EngineError};
 use berth_agent_core::names;
-use berth_events::spec::PullPolicy;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use berth_events::spec::{DEFAULT_REGISTRY, PullPolicy, registry_of};
+use bollard::{auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder};
 use futures::StreamExt;
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 
 /// The longest silence of an engine that fetches an image.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
+/// Images fetched at the same time.
+const MAX_PARALLEL_PULLS: usize = 3;
+/// What engines call the default registry in a login.
+const DEFAULT_REGISTRY_LOGIN: &str = "https://index.docker.io/v1/";
+/// Images looked for at the same time.
+const MAX_PARALLEL_LOOKS: usize = 8;
 
-/// Held while an image is fetched; the moment at which the last fetch ended well.
-type Fetch = Arc<tokio::sync::Mutex<Option<Instant>>>;
+/// Held while an image is fetched; when the last fetch ended, and how.
+type Fetch = Arc<tokio::sync::Mutex<Option<(Instant, Result<(), Refusal>)>>>;
 
 /// Fetches under way, by image.
-#[derive(Clone, Default)]
-pub(super) struct Pulls(Arc<Mutex<HashMap<String, Fetch>>>);
+#[derive(Clone)]
+pub(super) struct Pulls {
+    fetches: Arc<Mutex<HashMap<String, Fetch>>>,
+    slots: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+}
+
+impl Default for Pulls {
+    fn default() -> Self {
+        Self {
+            fetches: Arc::default(),
+            slots: Arc::new(Semaphore::new(MAX_PARALLEL_PULLS)),
+            looks: Arc::new(Semaphore::new(MAX_PARALLEL_LOOKS)),
+        }
+    }
+}
 
 impl Pulls {
     fn lock_of(&self, image: &str) -> Fetch {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody waits for these any more.
         all.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(all.entry(image.to_owned()).or_default())
     }
+}
+
+/// A user at a registry.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Name of the user.
+    pub username: String,
+    /// Its password or token.
+    pub password: SecretString,
+}
+
+/// What was found when the login of a registry was asked for.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// One is stored.
+    Stored(Login),
+    /// None is stored.
+    None,
+    /// Nobody could be asked now.
+    Unknown,
+}
+
+/// What an image is needed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// Its name.
+    pub image: &'a str,
+    /// When it is fetched.
+    pub policy: PullPolicy,
+    /// For this platform.
+    pub platform: Option<&'a str>,
+}
+
+/// A fetch that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// In words, with a cure.
+    pub message: String,
+    /// Trying again will not help.
+    pub is_final: bool,
 }
 
 /// Why an image is not there.
@@ -39,35 +101,28 @@ pub enum ImageError {
     )]
     Forbidden(String),
     /// The registry or the engine refused.
-    #[error("the image `{image}` cannot be pulled: {message}; check name and tag, or load it on the node")]
-    Refused {
-        /// The image.
-        image: String,
-        /// The engine's words.
-        message: String,
-        /// Trying again will not help.
-        is_final: bool,
-    },
+    #[error("{}", .0.message)]
+    Refused(Refusal),
     /// The engine does not answer.
     #[error(transparent)]
     Engine(EngineError),
 }
 
 impl Engine {
-    /// Makes an image present as the policy says. `fetching` is called when it has to be fetched.
+    /// Makes an image present as the policy says. `fetching` is called when it has to be fetched, `key` when this
+    /// call is the one that fetches it.
     ///
     /// # Errors
     /// [`ImageError`].
     pub async fn ensure_image(
         &self,
-        image: &str,
-        policy: PullPolicy,
-        platform: Option<&str>,
+        order: Order<'_>,
         fetching: impl AsyncFnOnce(),
+        key: impl AsyncFnOnce(&str) -> Key,
     ) -> Result<(), ImageError> {
-        let image = names::full_image(image);
+        let image = names::full_image(order.image);
         let came_at = Instant::now();
-        match policy {
+        match order.policy {
             PullPolicy::Missing if self.has_image(&image).await? => return Ok(()),
             PullPolicy::Never if self.has_image(&image).await? => return Ok(()),
             PullPolicy::Never => return Err(ImageError::Forbidden(image)),
@@ -76,66 +131,165 @@ impl Engine {
         fetching().await;
         let lock = self.images.lock_of(&image);
         let mut last = lock.lock().await;
-        if last.is_some_and(|moment| moment >= came_at) {
-            return Ok(());
+        if let Some((_, result)) = last.as_ref().filter(|(moment, _)| *moment >= came_at) {
+            return result.clone().map_err(ImageError::Refused);
         }
-        self.pull(&image, platform).await?;
-        *last = Some(Instant::now());
-        Ok(())
+        // Never closed.
+        let _slot = self.images.slots.acquire().await;
+        let key = key(registry_of(&image)).await;
+        let result = match self.pull(&image, order.platform, &key).await {
+            Ok(()) => Ok(()),
+            Err(EngineError::Refused { status, message }) => Err(refusal(&image, status, &message, &key)),
+            Err(error) => return Err(ImageError::Engine(error)),
+        };
+        *last = Some((Instant::now(), result.clone()));
+        result.map_err(ImageError::Refused)
     }
 
     async fn has_image(&self, image: &str) -> Result<bool, ImageError> {
+        // Never closed.
+        let _slot = self.images.looks.acquire().await;
         let docker = self.docker().await.map_err(ImageError::Engine)?;
         match docker.inspect_image(image).await.map_err(|e| self.error(e)) {
             Ok(_) => Ok(true),
             Err(error) if error.is_absent() => Ok(false),
-            Err(error) => Err(refused(image, error)),
+            Err(EngineError::Refused { status, message }) => {
+                Err(ImageError::Refused(refusal(image, status, &message, &Key::None)))
+            }
+            Err(error) => Err(ImageError::Engine(error)),
         }
     }
 
-    async fn pull(&self, image: &str, platform: Option<&str>) -> Result<(), ImageError> {
+    async fn pull(&self, image: &str, platform: Option<&str>, key: &Key) -> Result<(), EngineError> {
         let mut options = CreateImageOptionsBuilder::default().from_image(image);
         if let Some(platform) = platform {
             options = options.platform(platform);
         }
-        let docker = self.docker().await.map_err(ImageError::Engine)?;
-        let mut progress = docker.create_image(Some(options.build()), None, None);
+        let docker = self.docker().await?;
+        let mut progress = docker.create_image(Some(options.build()), None, credentials(image, key));
         loop {
             match tokio::time::timeout(PULL_SILENCE, progress.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(line))) => {
                     if let Some(detail) = line.error_detail {
                         let message = detail.message.unwrap_or_default();
-                        return Err(refused(image, EngineError::Refused { status: 500, message }));
+                        return Err(EngineError::Refused { status: 500, message });
                     }
                 }
-                Ok(Some(Err(error))) => return Err(refused(image, self.error(error))),
+                Ok(Some(Err(error))) => return Err(self.error(error)),
                 Err(_) => {
                     let message = format!("nothing came for {} s", PULL_SILENCE.as_secs());
-                    return Err(refused(image, EngineError::Refused { status: 500, message }));
+                    return Err(EngineError::Refused { status: 500, message });
                 }
             }
         }
     }
 }
 
+/// What the engine hands to the registry.
+fn credentials(image: &str, key: &Key) -> Option<DockerCredentials> {
+    match key {
+        Key::Stored(login) => Some(DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.expose_secret().to_owned()),
+            serveraddress: Some(match registry_of(image) {
+                DEFAULT_REGISTRY => DEFAULT_REGISTRY_LOGIN.to_owned(),
+                registry => registry.to_owned(),
+            }),
+            ..DockerCredentials::default()
+        }),
+        Key::None | Key::Unknown => None,
+    }
+}
+
+/// What a registry says when it wants another login. Some say so too of images that are not there.
+const LOGIN: [&str; 5] = [
+    "unauthorized",
+    "no basic auth credentials",
+    "authentication required",
+    "pull access denied",
+    "denied: ",
+];
+
 /// What a registry says when trying again will not help.
-const FINAL: [&str; 6] = [
+const FINAL: [&str; 4] = [
     "not found",
     "manifest unknown",
-    "pull access denied",
-    "unauthorized",
     "no matching manifest",
     "invalid reference",
 ];
 
-fn refused(image: &str, error: EngineError) -> ImageError {
-    match error {
-        EngineError::Refused { status, message } => ImageError::Refused {
-            image: image.to_owned(),
-            is_final: (400..500).contains(&status) || FINAL.iter().any(|word| message.contains(word)),
-            message,
-        },
-        error => ImageError::Engine(error),
+/// What came to nothing, in words that name the cure.
+fn refusal(image: &str, status: u16, said: &str, key: &Key) -> Refusal {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let registry = registry_of(image);
+    let cure = format!("store one with `berth registry login {registry} --username NAME`");
+    if has(&LOGIN) {
+        let message = match key {
+            Key::Stored(login) => format!(
+                "the registry `{registry}` refused the login of user `{}` for the image `{image}`: {said}; {cure}",
+                login.username
+            ),
+            Key::None => format!(
+                "the registry `{registry}` gives the image `{image}` to nobody without a login, and none is \
+                 stored ({said}); check the name, or {cure}"
+            ),
+            Key::Unknown => format!(
+                "the registry `{registry}` wants a login for the image `{image}`, and the platform could not be \
+                 asked for it; it is tried again"
+            ),
+        };
+        let is_final = !matches!(key, Key::Unknown);
+        return Refusal { message, is_final };
+    }
+    Refusal {
+        message: format!(
+            "the image `{image}` cannot be pulled: {said}; check name and tag, or load it on the node"
+        ),
+        is_final: (400..500).contains(&status) || has(&FINAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, key: &Key) -> Refusal {
+        refusal("r.example:5000/web:1", 500, text, key)
+    }
+
+    fn user() -> Key {
+        Key::Stored(Login {
+            username: "ada".into(),
+            password: "hidden-word".into(),
+        })
+    }
+
+    #[test]
+    fn a_refused_login_names_registry_user_and_cure_and_never_the_password() {
+        let words = "Get http://r.example:5000/v2/web/manifests/1: unauthorized: authentication required";
+        let refused = said(words, &user());
+        assert!(refused.is_final);
+        for part in [
+            "`r.example:5000`",
+            "user `ada`",
+            "berth registry login r.example:5000",
+        ] {
+            assert!(refused.message.contains(part), "{}", refused.message);
+        }
+        assert!(!refused.message.contains("hidden-word"));
+        let none = said("no basic auth credentials", &Key::None);
+        assert!(
+            none.is_final && none.message.contains("none is stored"),
+            "{none:?}"
+        );
+        assert!(!said("unauthorized", &Key::Unknown).is_final);
+    }
+
+    #[test]
+    fn only_what_may_change_is_tried_again() {
+        assert!(said("manifest for r/web:1 not found: manifest unknown", &Key::None).is_final);
+        assert!(!said("connection refused", &Key::None).is_final);
+        assert!(refusal("web", 404, "", &Key::None).is_final);
     }
 }

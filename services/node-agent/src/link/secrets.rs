@@ -1,10 +1,15 @@
 //! Values of secrets, asked for just before a container is created and opened with the node's own key.
 
-use crate::worker::{SecretError, SecretSource};
+use crate::{
+    engine::Login,
+    worker::{SecretError, SecretSource},
+};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_bus::{async_nats::Client, subject};
-use berth_events::{Answer, RejectionKind, SealedSecrets, SecretRequest, spec::SecretRef};
+use berth_events::{
+    Answer, LOGIN_PASSWORD, LOGIN_USERNAME, RejectionKind, SealedSecrets, SecretRequest, spec::SecretRef,
+};
 use berth_ids::{AllocationId, NodeId};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -50,31 +55,51 @@ impl SecretSource for BusSecrets {
         allocation_id: AllocationId,
         wanted: BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, String>, SecretError> {
-        // The assignment may reach this node before access-svc has read it.
+        let asked = SecretRequest {
+            allocation_id,
+            wanted,
+            registry: None,
+        };
+        let mut values = self.ask_patiently(&asked).await?;
+        let found = asked.wanted.into_iter().filter_map(|secret| {
+            let name = format!("{}@{}/{}", secret.secret_id, secret.version, secret.key);
+            values.remove(&name).map(|value| (secret, value))
+        });
+        Ok(found.collect())
+    }
+
+    async fn login(&self, allocation_id: AllocationId, registry: &str) -> Result<Option<Login>, SecretError> {
+        let asked = SecretRequest {
+            allocation_id,
+            wanted: BTreeSet::new(),
+            registry: Some(registry.to_owned()),
+        };
+        let mut values = self.ask_patiently(&asked).await?;
+        let login = values.remove(LOGIN_USERNAME).zip(values.remove(LOGIN_PASSWORD));
+        Ok(login.map(|(username, password)| Login {
+            username,
+            password: password.into(),
+        }))
+    }
+}
+
+impl BusSecrets {
+    /// The assignment may reach this node before access-svc has read it.
+    async fn ask_patiently(&self, asked: &SecretRequest) -> Result<BTreeMap<String, String>, SecretError> {
         let mut wait = LAG_DELAY;
         for _ in 1..LAG_ATTEMPTS {
-            match self.ask(allocation_id, &wanted).await {
+            match self.ask(asked).await {
                 Err(SecretError::Refused(_)) => tokio::time::sleep(wait).await,
                 result => return result,
             }
             wait *= 2;
         }
-        self.ask(allocation_id, &wanted).await
+        self.ask(asked).await
     }
-}
 
-impl BusSecrets {
-    async fn ask(
-        &self,
-        allocation_id: AllocationId,
-        wanted: &BTreeSet<SecretRef>,
-    ) -> Result<BTreeMap<SecretRef, String>, SecretError> {
+    async fn ask(&self, asked: &SecretRequest) -> Result<BTreeMap<String, String>, SecretError> {
         let away = |error: &dyn std::fmt::Display| SecretError::Away(error.to_string());
-        let request = SecretRequest {
-            allocation_id,
-            wanted: wanted.clone(),
-        };
-        let payload = serde_json::to_vec(&request).map_err(|error| away(&error))?;
+        let payload = serde_json::to_vec(asked).map_err(|error| away(&error))?;
         let subject = subject::question("access", "secret", &self.node_id.to_string());
         let answer = self
             .client
@@ -82,14 +107,7 @@ impl BusSecrets {
             .await
             .map_err(|error| away(&error))?;
         match serde_json::from_slice(&answer.payload).map_err(|error| away(&error))? {
-            Answer::Ok(sealed) => {
-                let mut values = self.open_sealed(&sealed).map_err(SecretError::Refused)?;
-                let found = wanted.iter().filter_map(|secret| {
-                    let name = format!("{}@{}/{}", secret.secret_id, secret.version, secret.key);
-                    values.remove(&name).map(|value| (secret.clone(), value))
-                });
-                Ok(found.collect())
-            }
+            Answer::Ok(sealed) => self.open_sealed(&sealed).map_err(SecretError::Refused),
             Answer::Refused(rejection) if rejection.kind == RejectionKind::Unavailable => {
                 Err(SecretError::Away(rejection.message))
             }

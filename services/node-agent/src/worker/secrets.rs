@@ -1,5 +1,6 @@
-//! Where secret values come from. They live in memory for the length of one create call.
+//! Where secret values come from. They live in memory for the length of one call of the engine.
 
+use crate::engine::Login;
 use async_trait::async_trait;
 use berth_events::spec::SecretRef;
 use berth_ids::AllocationId;
@@ -25,6 +26,9 @@ pub trait SecretSource: Send + Sync {
         allocation_id: AllocationId,
         wanted: BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, String>, SecretError>;
+
+    /// The login that is stored for the registry of the allocation's image, if one is.
+    async fn login(&self, allocation_id: AllocationId, registry: &str) -> Result<Option<Login>, SecretError>;
 }
 
 /// A source that has none, for agents without a bus.
@@ -38,5 +42,9 @@ impl SecretSource for NoSecrets {
         _: BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, String>, SecretError> {
         Err(SecretError::Away("this agent has no bus".to_owned()))
+    }
+
+    async fn login(&self, _: AllocationId, _: &str) -> Result<Option<Login>, SecretError> {
+        Ok(None)
     }
 }

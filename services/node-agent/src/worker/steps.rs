@@ -1,7 +1,7 @@
 //! Carries out one step on the engine and looks at the container afterwards.
 
 use super::{SecretError, SecretSource, WorkerOptions};
-use crate::engine::{Dropped, Engine, EngineError, ImageError, Recipe, SharedError};
+use crate::engine::{Dropped, Engine, EngineError, ImageError, Key, Order, Recipe, SharedError};
 use berth_agent_core::{Container, Failure, Seen, Step, Wanted, names};
 use berth_events::{FailureReason, spec::EnvironmentValue, spec::SecretRef};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
@@ -18,8 +18,6 @@ use tracing::Instrument;
 const MAX_PARALLEL_STEPS: usize = 8;
 /// Stops at the same time: they mostly wait for the containers.
 const MAX_PARALLEL_STOPS: usize = 64;
-/// Images fetched at the same time.
-const MAX_PARALLEL_PULLS: usize = 3;
 
 /// What every step needs.
 pub(super) struct Context {
@@ -31,7 +29,6 @@ pub(super) struct Context {
     fetching: mpsc::Sender<(AllocationId, String)>,
     steps: Semaphore,
     stops: Semaphore,
-    pulls: Semaphore,
 }
 
 /// One step to carry out.
@@ -62,7 +59,6 @@ impl Context {
             fetching,
             steps: Semaphore::new(MAX_PARALLEL_STEPS),
             stops: Semaphore::new(MAX_PARALLEL_STOPS),
-            pulls: Semaphore::new(MAX_PARALLEL_PULLS),
         }
     }
 
@@ -130,18 +126,22 @@ impl Context {
     /// Carries out a step within the trace of the order behind it.
     pub(super) async fn carry_out(&self, work: Work, traceparent: Option<&str>) -> StepResult {
         let (what, slots) = match work.step {
-            Step::Pull => ("allocation.pull", &self.pulls),
-            Step::Create => ("allocation.create", &self.steps),
-            Step::Start => ("allocation.start", &self.steps),
-            Step::Restart => ("allocation.restart", &self.steps),
-            Step::Stop { .. } => ("allocation.stop", &self.stops),
-            Step::Kill => ("allocation.kill", &self.stops),
-            _ => ("allocation.remove", &self.steps),
+            // Those that wait for one image take no place of another's.
+            Step::Pull => ("allocation.pull", None),
+            Step::Create => ("allocation.create", Some(&self.steps)),
+            Step::Start => ("allocation.start", Some(&self.steps)),
+            Step::Restart => ("allocation.restart", Some(&self.steps)),
+            Step::Stop { .. } => ("allocation.stop", Some(&self.stops)),
+            Step::Kill => ("allocation.kill", Some(&self.stops)),
+            _ => ("allocation.remove", Some(&self.steps)),
         };
         let span = telemetry::continued(what, traceparent);
         async {
             // Never closed.
-            let _slot = slots.acquire().await;
+            let _slot = match slots {
+                Some(slots) => slots.acquire().await.ok(),
+                None => None,
+            };
             let result = self.step(&work).await;
             match &result.outcome {
                 Ok(()) => tracing::debug!(allocation.id = %work.id, "{what}"),
@@ -211,11 +211,21 @@ impl Context {
                 .send((work.id, names::full_image(&spec.image)))
                 .await;
         };
-        let ensure =
-            self.engine
-                .ensure_image(&spec.image, spec.pull_policy, spec.platform.as_deref(), fetching);
+        let key = async |registry: &str| match self.secrets.login(work.id, registry).await {
+            Ok(Some(login)) => Key::Stored(login),
+            Ok(None) => Key::None,
+            Err(error) => {
+                tracing::info!(%error, "no login of `{registry}` is known; its image is pulled without one");
+                Key::Unknown
+            }
+        };
+        let order = Order {
+            image: &spec.image,
+            policy: spec.pull_policy,
+            platform: spec.platform.as_deref(),
+        };
         let outcome = tokio::select! {
-            result = ensure => result.map_err(|error| pull_failure(&error)),
+            result = self.engine.ensure_image(order, fetching, key) => result.map_err(|error| pull_failure(&error)),
             () = work.let_go.cancelled() => Err(Failure::Waiting),
         };
         StepResult {
@@ -351,10 +361,9 @@ fn pull_failure(error: &ImageError) -> Failure {
     let reason = FailureReason::Pull;
     let message = error.to_string();
     match error {
-        ImageError::Forbidden(_) | ImageError::Refused { is_final: true, .. } => {
-            Failure::Final { reason, message }
-        }
-        ImageError::Refused { is_final: false, .. } => Failure::Passing { reason, message },
+        ImageError::Forbidden(_) => Failure::Final { reason, message },
+        ImageError::Refused(refusal) if refusal.is_final => Failure::Final { reason, message },
+        ImageError::Refused(_) => Failure::Passing { reason, message },
         ImageError::Engine(error) => failure(reason, error),
     }
 }

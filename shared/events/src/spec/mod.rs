@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod engine;
+mod image;
 mod labels;
 mod limits;
 mod mounts;
@@ -16,6 +17,7 @@ mod network;
 mod parameter;
 mod policy;
 pub use engine::*;
+pub use image::*;
 pub use labels::*;
 pub use limits::*;
 pub use mounts::*;
