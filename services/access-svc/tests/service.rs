@@ -223,6 +223,7 @@ impl World {
                 spec_hash: "h".into(),
                 restart: Default::default(),
                 why: PlacementReason::default(),
+                image_digest: None,
             }],
             stop: vec![],
             containers: BTreeMap::from([("h".into(), spec)]),

@@ -40,6 +40,7 @@ async fn placed(log: &TestLog, cluster_id: ClusterId, node_id: NodeId) -> (Appli
             spec_hash: "h".into(),
             restart: Default::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         }],
         stop: vec![],
         containers: BTreeMap::new(),

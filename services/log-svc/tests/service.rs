@@ -35,6 +35,7 @@ async fn the_node_is_told_to_open_the_session_that_the_asker_chose() {
             spec_hash: "h".into(),
             restart: Default::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         }],
         stop: vec![],
         containers: BTreeMap::new(),

@@ -148,3 +148,107 @@ async fn a_private_image_comes_with_the_stored_login_and_a_refusal_names_the_cur
     let asked = keys.asked.lock().unwrap().clone();
     assert!(asked.iter().all(|registry| *registry == host), "{asked:?}");
 }
+
+/// Other content under the same name; gives the digest that the name has then.
+fn push_anew(rig: &mut Rig, registry: &Registry, name: &str) -> String {
+    let image = registry.image(name);
+    rig.docker(&["create", "--name", "newer", IMAGE, "sh"]);
+    rig.docker(&["commit", "-m", "newer", "newer", &image]);
+    rig.docker(&["rm", "newer"]);
+    rig.docker(&["push", "-q", &image]);
+    rig.docker(&["rmi", &image]);
+    let (path, tag) = name.split_once(':').unwrap();
+    registry.digest(path, tag).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_runs_the_digest_that_it_was_ordered_with_whatever_its_name_means_now() {
+    let mut rig = Rig::with_secrets(Arc::new(Keys::default()));
+    let registry = Registry::start(&rig.lab).unwrap();
+    let image = push(&mut rig, &registry, "shop/web:1");
+    let old = registry.digest("shop/web", "1").unwrap();
+
+    // Without a digest the name decides, and the report says which bytes that were.
+    let first = placed(1, "web", policy(ANY));
+    let id = first.allocation_id;
+    rig.order(vec![(first, of(&image))], &[]).await;
+    rig.running(id).await;
+    assert_eq!(reported_digest(&rig, id).await, Some(old.clone()));
+
+    let new = push_anew(&mut rig, &registry, "shop/web:1");
+    assert_ne!(old, new);
+    // Even where the file asks for a pull each time: a digest has no newer content.
+    let mut pinned = placed(2, "web", policy(ANY));
+    pinned.image_digest = Some(old.clone());
+    let id = pinned.allocation_id;
+    let always = ContainerSpec {
+        pull_policy: PullPolicy::Always,
+        ..of(&image)
+    };
+    rig.order(vec![(pinned, always)], &[]).await;
+    rig.running(id).await;
+    assert_eq!(reported_digest(&rig, id).await, Some(old.clone()));
+    let shown = rig.docker(&["inspect", "-f", "{{.Config.Image}}", "shop_web_2"]);
+    assert_eq!(shown, format!("{image}@{old}"));
+
+    // The node does not have the name any more: it is missing, and means the new content.
+    let fresh = placed(3, "web", policy(ANY));
+    let id = fresh.allocation_id;
+    rig.order(vec![(fresh, of(&image))], &[]).await;
+    rig.running(id).await;
+    assert_eq!(reported_digest(&rig, id).await, Some(new));
+
+    // What was made on the node has no digest.
+    let local = placed(4, "web", policy(ANY));
+    let id = local.allocation_id;
+    rig.order(vec![(local, sleeper())], &[]).await;
+    rig.running(id).await;
+    assert_eq!(reported_digest(&rig, id).await, None);
+}
+
+async fn reported_digest(rig: &Rig, id: AllocationId) -> Option<String> {
+    let states = rig.states(id).await;
+    let digest = states.into_iter().find_map(|state| match state {
+        Observed::Created { image_digest, .. } => Some(image_digest),
+        _ => None,
+    });
+    digest.expect("created")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_every_so_often_is_pulled_again_when_its_time_is_over() {
+    let mut rig = Rig::with_secrets(Arc::new(Keys::default()));
+    let registry = Registry::start(&rig.lab).unwrap();
+    let image = push(&mut rig, &registry, "shop/web:1");
+    let every = |seconds| ContainerSpec {
+        pull_policy: PullPolicy::Every { seconds },
+        ..of(&image)
+    };
+    let first = placed(1, "web", policy(ANY));
+    let id = first.allocation_id;
+    rig.order(vec![(first, every(3_600))], &[]).await;
+    rig.running(id).await;
+
+    let digest = push_anew_elsewhere(&mut rig, &registry);
+    let within = placed(2, "web", policy(ANY));
+    let id = within.allocation_id;
+    rig.order(vec![(within, every(3_600))], &[]).await;
+    rig.running(id).await;
+    assert_ne!(reported_digest(&rig, id).await, Some(digest.clone()));
+
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let over = placed(3, "web", policy(ANY));
+    let id = over.allocation_id;
+    rig.order(vec![(over, every(1))], &[]).await;
+    rig.running(id).await;
+    assert_eq!(reported_digest(&rig, id).await, Some(digest));
+}
+
+/// The name gets other content in the registry, and keeps its old one on the node.
+fn push_anew_elsewhere(rig: &mut Rig, registry: &Registry) -> String {
+    let image = registry.image("shop/web:1");
+    rig.docker(&["tag", &image, "kept:1"]);
+    let digest = push_anew(rig, registry, "shop/web:1");
+    rig.docker(&["tag", "kept:1", &image]);
+    digest
+}

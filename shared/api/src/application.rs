@@ -235,6 +235,9 @@ pub struct Release {
     pub method: ReleaseMethod,
     /// Image of each service.
     pub images: BTreeMap<String, String>,
+    /// Digest of each image in its registry, as soon as it is known: all containers of the release run it.
+    #[serde(default)]
+    pub digests: BTreeMap<String, String>,
     /// Why it has failed or is paused, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

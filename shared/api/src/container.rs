@@ -64,6 +64,9 @@ pub struct Container {
     /// Id of its image in the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<String>,
+    /// Digest of its image in the registry; absent: not known yet, or the image came from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
     /// Its address on each network of the node.
     pub addresses: BTreeMap<String, String>,
     /// Ports published on the node.

@@ -127,6 +127,7 @@ pub(crate) fn runtime(out: &mut Entries, container: &ContainerSpec) {
         PullPolicy::Missing => {}
         PullPolicy::Always => out.add("pull_policy", Yaml::text("always")),
         PullPolicy::Never => out.add("pull_policy", Yaml::text("never")),
+        PullPolicy::Every { seconds } => out.add("pull_policy", Yaml::text(format!("every_{seconds}s"))),
     }
 }
 

@@ -118,25 +118,51 @@ pub(crate) fn pull_policy(cx: &Cx, item: &Item<'_>) -> PullPolicy {
         "always" => PullPolicy::Always,
         "never" => PullPolicy::Never,
         "missing" | "if_not_present" => PullPolicy::Missing,
-        "build" | "daily" | "weekly" | "refresh" => {
+        "daily" => PullPolicy::Every { seconds: DAY_SECONDS },
+        "weekly" => PullPolicy::Every {
+            seconds: 7 * DAY_SECONDS,
+        },
+        "build" | "refresh" => {
             pull_without_effect(cx, item, &text);
             PullPolicy::Missing
         }
-        other if other.starts_with("every_") => {
-            pull_without_effect(cx, item, &text);
-            PullPolicy::Missing
-        }
-        other => {
-            let message = format!("`pull_policy`: `{}` is not known", shorten(other));
-            cx.error(
-                item,
-                "compose.unknown_value",
-                message,
-                "write always, missing or never",
-            );
-            PullPolicy::default()
-        }
+        other => match other.strip_prefix("every_").and_then(period_seconds) {
+            Some(seconds) => PullPolicy::Every { seconds },
+            None => {
+                let message = format!("`pull_policy`: `{}` is not known", shorten(other));
+                cx.error(
+                    item,
+                    "compose.unknown_value",
+                    message,
+                    "write always, missing, never, daily, weekly or every_12h",
+                );
+                PullPolicy::default()
+            }
+        },
     }
+}
+
+const DAY_SECONDS: u64 = 86_400;
+
+/// Seconds of `1w2d3h4m5s`, as Compose writes how often an image is pulled.
+fn period_seconds(text: &str) -> Option<u64> {
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..end].parse().ok()?;
+        let unit = match rest.as_bytes()[end] {
+            b'w' => 7 * DAY_SECONDS,
+            b'd' => DAY_SECONDS,
+            b'h' => 3_600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.checked_mul(unit)?)?;
+        rest = &rest[end + 1..];
+    }
+    (total > 0).then_some(total)
 }
 
 fn pull_without_effect(cx: &Cx, item: &Item<'_>, text: &str) {
@@ -148,6 +174,6 @@ fn pull_without_effect(cx: &Cx, item: &Item<'_>, text: &str) {
         item,
         "compose.unsupported_value",
         message,
-        "write always, missing or never",
+        "write always, missing, never, daily, weekly or every_12h",
     );
 }

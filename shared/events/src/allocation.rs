@@ -10,7 +10,7 @@ events! {
     /// What an agent saw of its containers.
     AllocationEvent in crate::Category::Allocation;
     Pulling(AllocationPulling) = "allocation.pulling", v 1;
-    ContainerCreated(AllocationCreated) = "allocation.created", v 1;
+    ContainerCreated(AllocationCreated) = "allocation.created", v 2, from { 1 => v1::AllocationCreated };
     Running(AllocationRunning) = "allocation.running", v 1;
     Healthy(AllocationHealthy) = "allocation.healthy", v 1;
     Unhealthy(AllocationUnhealthy) = "allocation.unhealthy", v 1;
@@ -65,6 +65,40 @@ allocation_event! {
         container_name: String,
         /// Id of the image it was made from.
         image_id: String,
+        /// Digest of that image in its registry (`sha256:…`); absent: the image came from none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image_digest: Option<String>,
+    }
+}
+
+/// Shapes of earlier versions, kept for ever (invariant 9).
+mod v1 {
+    use super::*;
+
+    allocation_event! {
+        /// Version 1 did not say which bytes of its registry a container runs.
+        AllocationCreated {
+            /// Id in the engine.
+            container_id: String,
+            /// Name in the engine.
+            container_name: String,
+            /// Id of the image it was made from.
+            image_id: String,
+        }
+    }
+}
+
+impl From<v1::AllocationCreated> for AllocationCreated {
+    fn from(old: v1::AllocationCreated) -> Self {
+        Self {
+            allocation_id: old.allocation_id,
+            report: old.report,
+            container_id: old.container_id,
+            container_name: old.container_name,
+            image_id: old.image_id,
+            // Unknown: such a container is neither pinned to nor replaced for another digest.
+            image_digest: None,
+        }
     }
 }
 allocation_event! {

@@ -10,7 +10,8 @@ events! {
     /// What happened to an application.
     ApplicationEvent in crate::Category::Application;
     Created(ApplicationCreated) = "application.created", v 1;
-    ReleaseStarted(ReleaseStarted) = "application.release_started", v 2, from { 1 => v1::ReleaseStarted };
+    ReleaseStarted(ReleaseStarted) = "application.release_started", v 3, from { 1 => v1::ReleaseStarted, 2 => v2::ReleaseStarted };
+    ImagesPinned(ImagesPinned) = "application.images_pinned", v 1;
     ReleaseSettled(ReleaseSettled) = "application.release_settled", v 1;
     ReleasePaused(ReleasePaused) = "application.release_paused", v 1;
     ReleaseResumed(ReleaseResumed) = "application.release_resumed", v 1;
@@ -116,6 +117,31 @@ impl From<v1::ReleaseStarted> for ReleaseStarted {
         // What version 2 can say besides was then ignored with a warning: absent means the same.
         old.0
     }
+}
+
+mod v2 {
+    use super::*;
+
+    /// Version 2 knew no images that are pulled again after some time.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct ReleaseStarted(pub(super) super::ReleaseStarted);
+}
+
+impl From<v2::ReleaseStarted> for ReleaseStarted {
+    fn from(old: v2::ReleaseStarted) -> Self {
+        // Such a wish had no effect then: the image was pulled if it was missing.
+        old.0
+    }
+}
+
+/// It is known which bytes a release runs: every container of it from now on has these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImagesPinned {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Digest in its registry (`sha256:…`) by image as the file names it. Adds to what was pinned before.
+    pub images: BTreeMap<String, String>,
 }
 
 /// Where a release came from.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 events! {
     /// What the planner decided.
     PlacementEvent in crate::Category::Placement;
-    Decided(PlacementDecided) = "placement.decided", v 2, from { 1 => v1::PlacementDecided };
+    Decided(PlacementDecided) = "placement.decided", v 3, from { 1 => v1::PlacementDecided, 2 => v2::PlacementDecided };
     Blocked(PlacementBlocked) = "placement.blocked", v 1;
 }
 
@@ -61,6 +61,22 @@ impl From<v1::PlacementDecided> for PlacementDecided {
     }
 }
 
+mod v2 {
+    use super::*;
+
+    /// Version 2 named no digests and knew no images that are pulled again after some time.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct PlacementDecided(pub(super) super::PlacementDecided);
+}
+
+impl From<v2::PlacementDecided> for PlacementDecided {
+    fn from(old: v2::PlacementDecided) -> Self {
+        // Without a digest the image's name decides, as it did then.
+        old.0
+    }
+}
+
 /// What containers of one application share on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectSpec {
@@ -93,6 +109,9 @@ pub struct Placed {
     pub restart: RestartPolicy,
     /// Why this node.
     pub why: PlacementReason,
+    /// The image's digest in its registry that the release runs (`sha256:…`); absent: what the name means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
 }
 
 /// Why a node was chosen.

@@ -97,6 +97,9 @@ pub enum Observed {
         container_name: String,
         /// Id of its image.
         image_id: String,
+        /// Digest of its image in the registry; absent: the image came from none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image_digest: Option<String>,
     },
     /// It runs.
     Running {

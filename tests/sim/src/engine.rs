@@ -137,6 +137,7 @@ impl Engine {
             id: format!("c{}", self.made),
             name: names::container_name(wanted, false),
             image_id: wanted.container.image.clone(),
+            image_digest: None,
             application_id: placed.application_id,
             service: placed.service.clone(),
             slot: placed.slot,

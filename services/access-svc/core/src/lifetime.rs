@@ -73,6 +73,7 @@ impl AccessView {
             ApplicationEvent::Removed(_) => self.on_removed(recorded),
             ApplicationEvent::ReleaseStarted(_)
             | ApplicationEvent::ReleaseSettled(_)
+            | ApplicationEvent::ImagesPinned(_)
             | ApplicationEvent::ReleasePaused(_)
             | ApplicationEvent::ReleaseResumed(_)
             | ApplicationEvent::WeightsChanged(_)

@@ -313,6 +313,7 @@ fn decided(place: bool) -> PlacementEvent {
         spec_hash: "h".into(),
         restart: Default::default(),
         why: PlacementReason::default(),
+        image_digest: None,
     };
     let stop = StopOrder {
         allocation_id: ALLOCATION,

@@ -174,6 +174,7 @@ impl ClusterView {
             }
             ApplicationEvent::ReleaseStarted(_)
             | ApplicationEvent::ReleaseSettled(_)
+            | ApplicationEvent::ImagesPinned(_)
             | ApplicationEvent::ReleasePaused(_)
             | ApplicationEvent::ReleaseResumed(_)
             | ApplicationEvent::WeightsChanged(_)

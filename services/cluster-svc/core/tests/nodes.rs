@@ -196,6 +196,7 @@ fn a_node_with_containers_is_removed_only_by_force() {
                 spec_hash: "h".into(),
                 restart: Default::default(),
                 why: PlacementReason::default(),
+                image_digest: None,
             }],
             stop: vec![],
             containers: BTreeMap::new(),

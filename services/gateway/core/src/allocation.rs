@@ -53,6 +53,7 @@ pub(crate) fn placed(
         container_id: None,
         container_name: None,
         image_id: None,
+        image_digest: placed.image_digest.clone(),
         addresses: Default::default(),
         ports: Vec::new(),
         started_at: None,
@@ -96,6 +97,9 @@ pub(crate) fn change(row: &mut AllocationRow, recorded: &Recorded, event: &Alloc
             row.container_id = Some(created.container_id.clone());
             row.container_name = Some(created.container_name.clone());
             row.image_id = Some(created.image_id.clone());
+            if created.image_digest.is_some() {
+                row.image_digest.clone_from(&created.image_digest);
+            }
             created.container_name.clone()
         }
         AllocationEvent::Running(running) => {

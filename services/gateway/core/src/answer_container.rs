@@ -36,6 +36,7 @@ impl ApiView {
             stop_reason: row.stop_reason,
             container_id: row.container_id.clone(),
             image_id: row.image_id.clone(),
+            image_digest: row.image_digest.clone(),
             addresses: row.addresses.clone(),
             ports: row.ports.clone(),
             placed_at: row.placed_at,

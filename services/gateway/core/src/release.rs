@@ -3,8 +3,8 @@
 use crate::{ApplicationRow, MAX_RELEASES, MAX_STEPS, ReleaseRow, StepRow};
 use berth_api::{Release, ReleaseDetail, ReleaseState, ReleaseStep};
 use berth_events::{
-    ApplicationEvent, Recorded, ReleaseFailure, ReleaseMethod, ReleaseOutcome, ReleaseSettled, ReleaseSource,
-    ReleaseStarted, spec::ServiceMode,
+    ApplicationEvent, ImagesPinned, Recorded, ReleaseFailure, ReleaseMethod, ReleaseOutcome, ReleaseSettled,
+    ReleaseSource, ReleaseStarted, spec::ServiceMode,
 };
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 pub(crate) fn change(row: &mut ApplicationRow, recorded: &Recorded, event: &ApplicationEvent) {
     match event {
         ApplicationEvent::ReleaseStarted(started) => start(row, recorded, started),
+        ApplicationEvent::ImagesPinned(pinned) => pin(row, recorded, pinned),
         ApplicationEvent::ReleaseSettled(settled) => settle(row, recorded, settled),
         ApplicationEvent::ReleasePaused(paused) => {
             let what = match &paused.failure {
@@ -90,6 +91,7 @@ fn start(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted
         source: started.source.clone(),
         method: started.method.clone(),
         spec: started.spec.clone(),
+        digests: BTreeMap::new(),
         actor: recorded.meta().actor,
         started_at: recorded.recorded_at,
         paused: false,
@@ -107,6 +109,24 @@ fn start(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted
         ReleaseSource::Compose { .. } | ReleaseSource::Image { .. } => "started".to_owned(),
     };
     step(row, recorded, what);
+}
+
+fn pin(row: &mut ApplicationRow, recorded: &Recorded, pinned: &ImagesPinned) {
+    let Some(release) = row.releases.iter_mut().find(|r| r.id == pinned.release_id) else {
+        return;
+    };
+    release.digests.extend(pinned.images.clone());
+    let all: Vec<_> = pinned
+        .images
+        .iter()
+        .map(|(image, digest)| format!("{image} is {digest}"))
+        .collect();
+    let step = StepRow {
+        at: recorded.recorded_at,
+        actor: recorded.meta().actor,
+        what: format!("images pinned: {}", all.join(", ")),
+    };
+    note(release, step);
 }
 
 fn settle(row: &mut ApplicationRow, recorded: &Recorded, settled: &ReleaseSettled) {
@@ -203,6 +223,7 @@ impl ReleaseRow {
             images: services
                 .map(|(name, service)| (name.clone(), service.container.image.clone()))
                 .collect::<BTreeMap<_, _>>(),
+            digests: self.digests.clone(),
             failure: self.failure.as_ref().map(words),
             actor: self.actor.clone(),
             started_at: self.started_at,

@@ -139,6 +139,8 @@ pub struct ReleaseRow {
     pub method: ReleaseMethod,
     /// What it is, with the counts of `scale` while it is the newest.
     pub spec: ApplicationSpec,
+    /// Digests of its images, as far as they are known.
+    pub digests: BTreeMap<String, String>,
     /// Who started it.
     pub actor: String,
     /// When.
@@ -237,6 +239,8 @@ pub struct AllocationRow {
     pub container_name: Option<String>,
     /// Id of the image.
     pub image_id: Option<String>,
+    /// Digest of its image in the registry.
+    pub image_digest: Option<String>,
     /// Addresses by network.
     pub addresses: BTreeMap<String, String>,
     /// Published ports.

@@ -273,7 +273,10 @@ impl ApiView {
 
 /// Changes an application; answers whether it is gone.
 fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &ApplicationEvent) -> bool {
-    if !matches!(event, ApplicationEvent::ReleaseSettled(_)) {
+    if !matches!(
+        event,
+        ApplicationEvent::ReleaseSettled(_) | ApplicationEvent::ImagesPinned(_)
+    ) {
         row.updated_at = recorded.recorded_at;
     }
     match event {
@@ -281,6 +284,7 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
         ApplicationEvent::RestartRequested(_)
         | ApplicationEvent::ReleaseStarted(_)
         | ApplicationEvent::ReleaseSettled(_)
+        | ApplicationEvent::ImagesPinned(_)
         | ApplicationEvent::ReleasePaused(_)
         | ApplicationEvent::ReleaseResumed(_)
         | ApplicationEvent::WeightsChanged(_)

@@ -114,6 +114,7 @@ impl World {
             spec_hash: "h".into(),
             restart: Default::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         };
         let spec = ContainerSpec {
             healthcheck: check.then(|| HealthcheckSpec {

@@ -49,6 +49,7 @@ impl World {
                     spec_hash: "h".into(),
                     restart: Default::default(),
                     why: PlacementReason::default(),
+                    image_digest: None,
                 }],
                 stop: vec![],
                 containers: BTreeMap::new(),

@@ -227,6 +227,7 @@ mod tests {
             spec_hash: "h".into(),
             restart: RestartPolicy::default(),
             why: berth_events::PlacementReason::default(),
+            image_digest: None,
         }
     }
 

@@ -23,6 +23,8 @@ pub const LABEL_CLUSTER: &str = "io.berth.cluster";
 pub const LABEL_NODE: &str = "io.berth.node";
 /// Label: hash of the specification.
 pub const LABEL_SPEC: &str = "io.berth.spec";
+/// Label: digest of the image in its registry, as it was when the container was made.
+pub const LABEL_IMAGE_DIGEST: &str = "io.berth.image-digest";
 /// Name in the file of the network that every service joins unless it says otherwise.
 pub const DEFAULT_NETWORK: &str = "default";
 
@@ -131,6 +133,39 @@ pub fn full_image(image: &str) -> String {
     }
 }
 
+/// The image as an engine is to take it: of this digest, whatever its name means by now.
+pub fn pinned_image(image: &str, digest: Option<&str>) -> String {
+    let full = full_image(image);
+    match digest {
+        Some(digest) if !full.contains('@') => format!("{full}@{digest}"),
+        Some(_) | None => full,
+    }
+}
+
+/// The digest of an image in its registry, among those that an engine knows of it (`name@sha256:…`).
+pub fn digest_of<'d>(image: &str, known: impl IntoIterator<Item = &'d str>) -> Option<&'d str> {
+    let wanted = repository(image);
+    known.into_iter().find_map(|known| {
+        let (name, digest) = known.split_once('@')?;
+        (repository(name) == wanted).then_some(digest)
+    })
+}
+
+/// The name without tag and digest, as engines shorten it.
+fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        Some(_) | None => name,
+    };
+    let hub = ["docker.io/", "index.docker.io/"];
+    let name = hub
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+    name.strip_prefix("library/").unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +191,7 @@ mod tests {
                 spec_hash: "h".into(),
                 restart: RestartPolicy::default(),
                 why: PlacementReason::default(),
+                image_digest: None,
             },
             container: Arc::new(container),
             project: Arc::new(ProjectSpec {

@@ -45,6 +45,7 @@ fn running(seen: &Seen, track: &Track) -> Option<Observed> {
             container_id: container.id.clone(),
             container_name: container.name.clone(),
             image_id: container.image_id.clone(),
+            image_digest: container.image_digest.clone(),
         }),
         Seen::Running {
             container,

@@ -16,6 +16,8 @@ pub struct Container {
     pub name: String,
     /// Id of its image.
     pub image_id: String,
+    /// Digest of its image in the registry, if it came from one.
+    pub image_digest: Option<String>,
     /// The application in its label.
     pub application_id: ApplicationId,
     /// The service in its label.

@@ -380,6 +380,7 @@ fn placed(id: AllocationId, restart: RestartPolicy) -> Placed {
         spec_hash: "h".into(),
         restart,
         why: PlacementReason::default(),
+        image_digest: None,
     }
 }
 

@@ -91,6 +91,7 @@ fn container(answer: &ContainerInspectResponse) -> Container {
         id: answer.id.clone().unwrap_or_default(),
         name: name.trim_start_matches('/').to_owned(),
         image_id: answer.image.clone().unwrap_or_default(),
+        image_digest: labels.get(names::LABEL_IMAGE_DIGEST).cloned(),
         application_id: names::application_of(&labels).unwrap_or_default(),
         service: labels.get(names::LABEL_SERVICE).cloned().unwrap_or_default(),
         slot: labels

@@ -3,6 +3,7 @@
 use super::{Engine, EngineError};
 use berth_agent_core::names;
 use berth_events::spec::{DEFAULT_REGISTRY, PullPolicy, registry_of};
+use berth_ids::Timestamp;
 use bollard::{auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder};
 use futures::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
@@ -81,6 +82,24 @@ pub struct Order<'a> {
     pub policy: PullPolicy,
     /// For this platform.
     pub platform: Option<&'a str>,
+    /// Its digest in the registry, if its release names one.
+    pub digest: Option<&'a str>,
+}
+
+/// An image that the node has.
+struct Local {
+    /// `name@digest`, for each registry that knows it.
+    digests: Vec<String>,
+    /// When it got its name.
+    named_at: Option<Timestamp>,
+}
+
+impl Local {
+    fn is_older_than(&self, seconds: u64) -> bool {
+        let age = |at: Timestamp| crate::worker::wall_clock().since(at);
+        self.named_at
+            .is_none_or(|at| age(at) > Duration::from_secs(seconds))
+    }
 }
 
 /// A fetch that came to nothing.
@@ -120,13 +139,20 @@ impl Engine {
         fetching: impl AsyncFnOnce(),
         key: impl AsyncFnOnce(&str) -> Key,
     ) -> Result<(), ImageError> {
-        let image = names::full_image(order.image);
+        let image = names::pinned_image(order.image, order.digest);
         let came_at = Instant::now();
-        match order.policy {
-            PullPolicy::Missing if self.has_image(&image).await? => return Ok(()),
-            PullPolicy::Never if self.has_image(&image).await? => return Ok(()),
-            PullPolicy::Never => return Err(ImageError::Forbidden(image)),
-            PullPolicy::Missing | PullPolicy::Always => {}
+        // A digest is what it is: there is no newer content to look for.
+        let policy = match order.policy {
+            PullPolicy::Always | PullPolicy::Every { .. } if image.contains('@') => PullPolicy::Missing,
+            policy => policy,
+        };
+        if policy != PullPolicy::Always {
+            match (self.local_image(&image).await?, policy) {
+                (Some(local), PullPolicy::Every { seconds }) if local.is_older_than(seconds) => {}
+                (Some(_), _) => return Ok(()),
+                (None, PullPolicy::Never) => return Err(ImageError::Forbidden(image)),
+                (None, _) => {}
+            }
         }
         fetching().await;
         let lock = self.images.lock_of(&image);
@@ -146,13 +172,26 @@ impl Engine {
         result.map_err(ImageError::Refused)
     }
 
-    async fn has_image(&self, image: &str) -> Result<bool, ImageError> {
+    /// The digest that an image of this node has in its registry; none if it came from no registry.
+    pub async fn image_digest(&self, image: &str, pinned: Option<&str>) -> Option<String> {
+        let name = names::pinned_image(image, pinned);
+        let local = self.local_image(&name).await.ok().flatten()?;
+        names::digest_of(&name, local.digests.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    async fn local_image(&self, image: &str) -> Result<Option<Local>, ImageError> {
         // Never closed.
         let _slot = self.images.looks.acquire().await;
         let docker = self.docker().await.map_err(ImageError::Engine)?;
         match docker.inspect_image(image).await.map_err(|e| self.error(e)) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_absent() => Ok(false),
+            Ok(answer) => Ok(Some(Local {
+                digests: answer.repo_digests.unwrap_or_default(),
+                named_at: answer
+                    .metadata
+                    .and_then(|metadata| metadata.last_tag_time)
+                    .and_then(|moment| moment.to_string().parse().ok()),
+            })),
+            Err(error) if error.is_absent() => Ok(None),
             Err(EngineError::Refused { status, message }) => {
                 Err(ImageError::Refused(refusal(image, status, &message, &Key::None)))
             }

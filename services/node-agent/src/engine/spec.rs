@@ -25,19 +25,27 @@ pub struct Recipe<'a> {
     pub node_id: NodeId,
     /// Values of its secrets.
     pub secrets: &'a BTreeMap<SecretRef, String>,
+    /// Digest of its image in the registry, if it came from one.
+    pub image_digest: Option<&'a str>,
 }
 
 /// The body of the engine's create call.
 pub(super) fn body(recipe: &Recipe<'_>) -> ContainerCreateBody {
     let spec = &*recipe.wanted.container;
-    let labels = names::container_labels(recipe.wanted, recipe.cluster_id, recipe.node_id);
+    let mut labels = names::container_labels(recipe.wanted, recipe.cluster_id, recipe.node_id);
+    if let Some(digest) = recipe.image_digest {
+        labels.insert(names::LABEL_IMAGE_DIGEST.to_owned(), digest.to_owned());
+    }
     let published = spec
         .ports
         .iter()
         .map(|port| format!("{}/{}", port.target, port.protocol));
     let exposed: Vec<String> = published.chain(spec.expose.iter().cloned()).collect();
     ContainerCreateBody {
-        image: Some(names::full_image(&spec.image)),
+        image: Some(names::pinned_image(
+            &spec.image,
+            recipe.wanted.placed.image_digest.as_deref(),
+        )),
         entrypoint: spec.entrypoint.clone(),
         cmd: spec.command.clone(),
         env: Some(environment(spec, recipe.secrets)),

@@ -223,6 +223,7 @@ impl Context {
             image: &spec.image,
             policy: spec.pull_policy,
             platform: spec.platform.as_deref(),
+            digest: wanted.placed.image_digest.as_deref(),
         };
         let outcome = tokio::select! {
             result = self.engine.ensure_image(order, fetching, key) => result.map_err(|error| pull_failure(&error)),
@@ -252,11 +253,14 @@ impl Context {
         let secrets = self.secrets_of(wanted).await?;
         let shared = self.engine.ensure_shared(wanted, self.cluster_id).await;
         shared.map_err(|error| shared_failure(&error))?;
+        let pinned = wanted.placed.image_digest.as_deref();
+        let digest = self.engine.image_digest(&wanted.container.image, pinned).await;
         let recipe = Recipe {
             wanted,
             cluster_id: self.cluster_id,
             node_id: self.node_id,
             secrets: &secrets,
+            image_digest: digest.as_deref(),
         };
         let name = names::container_name(wanted, false);
         match self.engine.create(&name, &recipe).await {

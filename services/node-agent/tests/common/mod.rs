@@ -215,6 +215,7 @@ pub fn placed(id: u32, service: &str, restart: RestartPolicy) -> Placed {
         spec_hash: format!("hash-{id}"),
         restart,
         why: PlacementReason::default(),
+        image_digest: None,
     }
 }
 

@@ -4,7 +4,7 @@ mod agents;
 mod restore;
 mod specs;
 
-pub(crate) use agents::{created, running};
+pub(crate) use agents::{created, created_of, running};
 pub(crate) use restore::restored;
 pub(crate) use specs::{app, service, with_memory, with_port, with_volume};
 

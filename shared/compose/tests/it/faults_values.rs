@@ -225,7 +225,7 @@ fn words() {
         ");
     assert_snapshot!(check("pull_policy: sometimes"), @r"
         E 4:18 [compose.unknown_value] services.web.pull_policy: `pull_policy`: `sometimes` is not known
-            write always, missing or never
+            write always, missing, never, daily, weekly or every_12h
         ");
     assert_snapshot!(check("platform: linux"), @r"
         E 4:15 [compose.platform] services.web.platform: `linux` is no platform

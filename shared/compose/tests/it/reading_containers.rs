@@ -1,6 +1,7 @@
 //! What the keys of one container mean, shown as the file that means the same.
 
 use crate::common::{Case, reads, service};
+use berth_events::spec::PullPolicy;
 use insta::assert_snapshot;
 
 #[test]
@@ -232,4 +233,34 @@ fn networks() {
           default:
             internal: true
         ");
+}
+
+#[test]
+fn when_an_image_is_pulled() {
+    for (word, policy) in [
+        ("always", PullPolicy::Always),
+        ("never", PullPolicy::Never),
+        ("missing", PullPolicy::Missing),
+        ("if_not_present", PullPolicy::Missing),
+        ("daily", PullPolicy::Every { seconds: 86_400 }),
+        ("weekly", PullPolicy::Every { seconds: 604_800 }),
+        ("every_1d12h", PullPolicy::Every { seconds: 129_600 }),
+        ("every_90m", PullPolicy::Every { seconds: 5_400 }),
+    ] {
+        let parsed = Case::default().read(&service(&format!("pull_policy: {word}")));
+        assert_eq!(
+            parsed.spec.services["web"].container.pull_policy, policy,
+            "{word}"
+        );
+    }
+    for wrong in [
+        "every_",
+        "every_0s",
+        "every_12",
+        "every_1y",
+        "every_99999999999999999999d",
+    ] {
+        let faults = Case::default().parse(&service(&format!("pull_policy: {wrong}")));
+        assert!(faults.is_err(), "{wrong}");
+    }
 }

@@ -265,7 +265,12 @@ fn inside() -> impl Strategy<Value = ContainerSpec> {
 fn container() -> impl Strategy<Value = ContainerSpec> {
     let words = || option::of(collection::vec(text(), 0..3));
     let run = (words(), words(), option::of(full_text()), option::of(target()));
-    let policy = select(vec![PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never]);
+    let policy = select(vec![
+        PullPolicy::Missing,
+        PullPolicy::Always,
+        PullPolicy::Never,
+        PullPolicy::Every { seconds: 5_400 },
+    ]);
     let flags = (any::<[bool; 5]>(), option::of(any::<bool>()), policy);
     (
         outside(),

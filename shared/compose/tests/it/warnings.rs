@@ -60,11 +60,11 @@ fn keys_without_effect() {
         W 5:13 [compose.mount_option] services.web.tmpfs[0]: the option `noexec` of a tmpfs has no effect
             remove it; size, mode, ro and rw are used
         ");
-    assert_snapshot!(warnings("networks: {default: {ipv4_address: 10.0.0.2}}\npull_policy: daily\nrestart: always\ndeploy: {restart_policy: {condition: none}}"), @r"
+    assert_snapshot!(warnings("networks: {default: {ipv4_address: 10.0.0.2}}\npull_policy: build\nrestart: always\ndeploy: {restart_policy: {condition: none}}"), @r"
         W 4:26 [compose.unsupported_key] services.web.networks.default.ipv4_address: `ipv4_address` has no effect
             the engine chooses the address; use the name
-        W 5:5 [compose.unsupported_value] services.web.pull_policy: `pull_policy: daily` has no effect; the image is pulled if it is missing
-            write always, missing or never
+        W 5:5 [compose.unsupported_value] services.web.pull_policy: `pull_policy: build` has no effect; the image is pulled if it is missing
+            write always, missing, never, daily, weekly or every_12h
         W 6:5 [compose.overridden] services.web.restart: `restart` has no effect beside `deploy.restart_policy`
             remove one of the two
         ");

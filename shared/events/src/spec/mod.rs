@@ -217,6 +217,11 @@ pub enum PullPolicy {
     Always,
     /// Never; an absent image is an error.
     Never,
+    /// If the node has no image of that name, or took it under that name longer ago than this.
+    Every {
+        /// How long an image is taken for new.
+        seconds: u64,
+    },
 }
 
 /// The value of an environment variable.

@@ -164,6 +164,7 @@ impl World {
                 refused: BTreeMap::from([("memory".into(), 1)]),
                 score: BTreeMap::from([("spread".into(), 7)]),
             },
+            image_digest: None,
         };
         let decided = PlacementDecided {
             cluster_id: CLUSTER,

@@ -19,6 +19,7 @@ fn create(container: ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> se
             spec_hash: "h".into(),
             restart: RestartPolicy::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         },
         container: Arc::new(container),
         project: Arc::new(ProjectSpec {
@@ -31,6 +32,7 @@ fn create(container: ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> se
         cluster_id: ClusterId::default(),
         node_id: NodeId::default(),
         secrets,
+        image_digest: None,
     };
     serde_json::to_value(body(&recipe)).unwrap()
 }

@@ -43,12 +43,14 @@ pub(super) fn news(
             container_id,
             container_name,
             image_id,
+            image_digest,
         } => vec![AllocationEvent::ContainerCreated(AllocationCreated {
             allocation_id,
             report,
             container_id: container_id.clone(),
             container_name: container_name.clone(),
             image_id: image_id.clone(),
+            image_digest: image_digest.clone(),
         })],
         Observed::Running { .. } => running(known, allocation_id, report, observed),
         Observed::Stopping => vec![AllocationEvent::Stopping(AllocationStopping {

@@ -6,7 +6,7 @@ use berth_events::{
     ApplicationEvent, ApplicationRemoved, ApplicationScaled, ApplicationStarted, ApplicationStopped,
     DeployMethod, Rejection, RejectionKind, ReleaseOutcome, ReleaseSource, RemoveRequested, RestartRequested,
     SchedulerCommand, StoredWarning, VolumeAbandoned,
-    spec::{ApplicationSpec, ServiceMode, ServiceSpec},
+    spec::{ApplicationSpec, PullPolicy, ServiceMode, ServiceSpec},
 };
 use berth_ids::ReleaseId;
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ pub(super) fn deploy(state: &Application, new: &NewRelease<'_>) -> Decision {
     if let Some(release) = state.release.as_ref().filter(|release| release.is_unconfirmed()) {
         return Err(release::unconfirmed(state, release));
     }
-    if state.release.is_none() || state.spec != *new.spec {
+    if state.release.is_none() || state.spec != *new.spec || wants_newest(new.spec) {
         if let Some(release) = state.release.as_ref().filter(|release| !release.is_settled()) {
             events.push(release::settled(release, ReleaseOutcome::Superseded));
         }
@@ -126,6 +126,13 @@ pub(super) fn deploy(state: &Application, new: &NewRelease<'_>) -> Decision {
         events.push(ApplicationEvent::Started(ApplicationStarted {}));
     }
     Ok(events)
+}
+
+/// A service asks for the newest content of its image at each deploy: there may be news in the registry.
+fn wants_newest(spec: &ApplicationSpec) -> bool {
+    spec.services
+        .values()
+        .any(|service| service.container.pull_policy == PullPolicy::Always)
 }
 
 fn settle(state: &Application, release_id: ReleaseId) -> Vec<ApplicationEvent> {

@@ -14,6 +14,7 @@ mod tests;
 
 pub use command::{Context, decide};
 pub use deploy::{Deployed, NameState, application_name_stream, application_stream, deploy_appends};
+pub(crate) use release::pinned;
 pub use validate::validate;
 
 use berth_events::{
@@ -73,6 +74,8 @@ pub struct Release {
     pub paused: bool,
     /// How it ended; absent: it is going live.
     pub outcome: Option<ReleaseOutcome>,
+    /// Digests of its images, as far as they are known.
+    pub images: BTreeMap<String, String>,
 }
 
 impl Release {
@@ -94,6 +97,8 @@ pub struct PastRelease {
     pub outcome: Option<ReleaseOutcome>,
     /// What it was, with the counts of `scale`.
     pub spec: ApplicationSpec,
+    /// Digests of its images.
+    pub images: BTreeMap<String, String>,
 }
 
 /// What is asked of an application.
@@ -131,6 +136,7 @@ impl Aggregate for ApplicationAggregate {
                 });
             }
             ApplicationEvent::ReleaseStarted(started) => state.start(started),
+            ApplicationEvent::ImagesPinned(pinned) => state.pin(pinned),
             ApplicationEvent::ReleaseSettled(settled) => state.settle(settled),
             ApplicationEvent::ReleasePaused(paused) => state.pause(paused.release_id, true),
             ApplicationEvent::ReleaseResumed(resumed) => state.pause(resumed.release_id, false),

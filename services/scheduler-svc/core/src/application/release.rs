@@ -8,9 +8,9 @@ use super::{
 };
 use crate::reject;
 use berth_events::{
-    ApplicationEvent, ApplicationStarted, DeployMethod, Rejection, RejectionKind, ReleaseMethod,
-    ReleaseOutcome, ReleasePaused, ReleaseResumed, ReleaseSettled, ReleaseSource, ReleaseStarted, Retired,
-    WeightsChanged, spec::ApplicationSpec,
+    ApplicationEvent, ApplicationStarted, DeployMethod, ImagesPinned, Rejection, RejectionKind,
+    ReleaseMethod, ReleaseOutcome, ReleasePaused, ReleaseResumed, ReleaseSettled, ReleaseSource,
+    ReleaseStarted, Retired, WeightsChanged, spec::ApplicationSpec,
 };
 use berth_ids::ReleaseId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,7 @@ impl Application {
                 before.number,
                 PastRelease {
                     outcome: before.outcome,
+                    images: before.images.clone(),
                     spec: std::mem::take(&mut self.spec),
                 },
             );
@@ -38,8 +39,28 @@ impl Application {
             method: started.method.clone(),
             paused: false,
             outcome: None,
+            images: BTreeMap::new(),
         });
         self.spec = started.spec.clone();
+    }
+
+    /// Folds which bytes a release runs.
+    pub(super) fn pin(&mut self, pinned: &ImagesPinned) {
+        if let Some(release) = &mut self.release
+            && release.release_id == pinned.release_id
+        {
+            release.images.extend(pinned.images.clone());
+        }
+    }
+
+    /// An earlier release is not what runs now: another file, or other bytes behind the same names.
+    fn differs_from(&self, past: &PastRelease) -> bool {
+        let now = self.release.as_ref().map(|release| &release.images);
+        let other_bytes = |(image, digest): (&String, &String)| {
+            let current = now.and_then(|images| images.get(image));
+            current.is_some_and(|current| current != digest)
+        };
+        past.spec != self.spec || past.images.iter().any(other_bytes)
     }
 
     /// Folds the end of a release.
@@ -312,7 +333,7 @@ pub(super) fn roll_back(
         })?,
     };
     let (number, past) = target;
-    if past.spec == state.spec {
+    if !state.differs_from(past) {
         return Ok(vec![]);
     }
     let mut events = Vec::new();
@@ -331,10 +352,18 @@ pub(super) fn roll_back(
         warnings: vec![],
         method: ReleaseMethod::Rolling,
     }));
+    events.extend(pinned(release_id, &past.images));
     if state.stopped {
         events.push(ApplicationEvent::Started(ApplicationStarted {}));
     }
     Ok(events)
+}
+
+/// A release that brings another back brings its bytes back, as far as they were known.
+pub(crate) fn pinned(release_id: ReleaseId, images: &BTreeMap<String, String>) -> Option<ApplicationEvent> {
+    let images = images.clone();
+    let pinned = ImagesPinned { release_id, images };
+    (!pinned.images.is_empty()).then_some(ApplicationEvent::ImagesPinned(pinned))
 }
 
 /// The newest earlier release that came to run and differs from what is live.
@@ -344,6 +373,6 @@ fn last_that_ran(state: &Application) -> Option<(u32, &PastRelease)> {
         .past
         .iter()
         .rev()
-        .find(|(_, past)| ran(past) && past.spec != state.spec)
+        .find(|(_, past)| ran(past) && state.differs_from(past))
         .map(|(number, past)| (*number, past))
 }

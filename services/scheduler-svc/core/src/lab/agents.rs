@@ -117,10 +117,15 @@ impl Lab {
 }
 
 pub(crate) fn created(id: AllocationId) -> Observed {
+    created_of(id, None)
+}
+
+pub(crate) fn created_of(id: AllocationId, image_digest: Option<String>) -> Observed {
     Observed::Created {
         container_id: format!("c-{id}"),
         container_name: "x".into(),
         image_id: "i".into(),
+        image_digest,
     }
 }
 

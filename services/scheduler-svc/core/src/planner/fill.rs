@@ -104,6 +104,7 @@ impl<'a> Planner<'a, '_> {
                 cause: self.cause(pass, slot, state),
                 ..choice.why
             },
+            image_digest: pass.request.digest(),
         };
         let project = ProjectSpec {
             name: application.name.to_string(),

@@ -13,6 +13,7 @@ mod candidates;
 mod choose;
 mod fill;
 mod filters;
+mod images;
 mod orders;
 mod pattern;
 mod plan;
@@ -68,6 +69,7 @@ pub fn plan(
         chosen: BTreeSet::new(),
         concerned: BTreeSet::new(),
         failure: None,
+        pins: BTreeMap::new(),
         wake_at: None,
     };
     for application in view.applications_of(cluster) {
@@ -93,6 +95,8 @@ struct Planner<'a, 'i> {
     concerned: BTreeSet<ApplicationId>,
     /// Why the release of the application at hand has failed, and the policy that says what then.
     failure: Option<(UpdatePolicy, ReleaseFailure)>,
+    /// Digests of the images of the application at hand.
+    pins: BTreeMap<String, String>,
     wake_at: Option<Timestamp>,
 }
 
@@ -106,6 +110,7 @@ impl<'a> Planner<'a, '_> {
             });
             return;
         }
+        self.pins = self.pin(application);
         let mut settled = application.release_number > 0;
         for name in in_order(application) {
             if let Some(spec) = application.spec.services.get(name) {

@@ -2,9 +2,9 @@
 
 use crate::application::application_name_stream;
 use berth_events::{
-    AllocationEvent, AllocationLost, ApplicationEvent, ApplicationRemoved, Category, Event, NameEvent,
-    NameReleased, PlacementBlocked, PlacementDecided, PlacementEvent, ReleaseOutcome, ReleaseSettled,
-    RemoveRequested, ReportMark, StreamName,
+    AllocationEvent, AllocationLost, ApplicationEvent, ApplicationRemoved, Category, Event, ImagesPinned,
+    NameEvent, NameReleased, PlacementBlocked, PlacementDecided, PlacementEvent, ReleaseOutcome,
+    ReleaseSettled, RemoveRequested, ReportMark, StreamName,
 };
 use berth_eventsourcing::{Change, Decision, Expected, Guard};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp};
@@ -42,6 +42,17 @@ pub enum Settle {
         release_id: ReleaseId,
         /// Version of the application that this rests on.
         version: u64,
+    },
+    /// It has become known which bytes a release runs.
+    ImagesPinned {
+        /// Application.
+        application_id: ApplicationId,
+        /// Release.
+        release_id: ReleaseId,
+        /// Version of the application that this rests on.
+        version: u64,
+        /// Digests by image.
+        images: BTreeMap<String, String>,
     },
     /// Too many new containers failed: the release is paused or taken back.
     ReleaseFailed {
@@ -184,6 +195,18 @@ impl Plan {
                     release_id: *release_id,
                     outcome: ReleaseOutcome::Running,
                     failure: None,
+                });
+                vec![application(*application_id, *version, event)]
+            }
+            Settle::ImagesPinned {
+                application_id,
+                release_id,
+                version,
+                images,
+            } => {
+                let event = ApplicationEvent::ImagesPinned(ImagesPinned {
+                    release_id: *release_id,
+                    images: images.clone(),
                 });
                 vec![application(*application_id, *version, event)]
             }

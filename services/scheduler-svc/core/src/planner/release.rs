@@ -9,6 +9,7 @@ use super::{
     slots::is_complete,
 };
 use crate::{
+    application::pinned,
     limits::SETTLE_AFTER,
     spec_hash,
     view::{AllocationRow, ApplicationRow, SlotRow},
@@ -42,6 +43,8 @@ impl Rollout {
             (_, Some(UpdatePolicy { parallelism: 0, .. })) => u32::MAX,
             (_, Some(policy)) => policy.parallelism,
         };
+        // One finds out what the newest content is; the others may have it already.
+        let limit = if request.is_seeking() { limit.min(1) } else { limit };
         let order = policy.map(|policy| policy.order).unwrap_or_default();
         Self {
             policy,
@@ -88,14 +91,15 @@ pub(super) fn failed(
             failure: Some(failure),
         })];
     };
-    vec![
+    let back_id = ReleaseId::from(Uuid::new_v5(&release_id.as_uuid(), b"rollback"));
+    let mut events = vec![
         ApplicationEvent::ReleaseSettled(ReleaseSettled {
             release_id,
             outcome: ReleaseOutcome::Failed,
             failure: Some(failure),
         }),
         ApplicationEvent::ReleaseStarted(ReleaseStarted {
-            release_id: ReleaseId::from(Uuid::new_v5(&release_id.as_uuid(), b"rollback")),
+            release_id: back_id,
             number: application.release_number.saturating_add(1),
             spec: (*good.spec).clone(),
             source: ReleaseSource::Rollback {
@@ -106,7 +110,9 @@ pub(super) fn failed(
             warnings: vec![],
             method: ReleaseMethod::Rolling,
         }),
-    ]
+    ];
+    events.extend(pinned(back_id, &good.images));
+    events
 }
 
 impl<'a> Planner<'a, '_> {

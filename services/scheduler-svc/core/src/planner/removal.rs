@@ -138,6 +138,7 @@ impl<'a> Planner<'a, '_> {
             .iter()
             .filter_map(|settle| match settle {
                 Settle::Release { application_id, .. }
+                | Settle::ImagesPinned { application_id, .. }
                 | Settle::ReleaseFailed { application_id, .. }
                 | Settle::RemoveRequested { application_id, .. }
                 | Settle::Removed { application_id, .. } => Some(*application_id),
@@ -173,6 +174,10 @@ fn settle_bytes(settle: &Settle) -> usize {
             .filter_map(|event| Event::from(event.clone()).encode().ok())
             .map(|text| text.len() + SETTLED_BYTES)
             .sum(),
+        Settle::ImagesPinned { images, .. } => {
+            let bytes = images.iter().map(|(image, digest)| image.len() + digest.len());
+            bytes.sum::<usize>() + SETTLED_BYTES
+        }
         _ => SETTLED_BYTES,
     }
 }

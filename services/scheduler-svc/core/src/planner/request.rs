@@ -158,6 +158,8 @@ pub(super) struct Request<'a> {
     pub(super) name: &'a str,
     pub(super) spec: &'a ServiceSpec,
     pub(super) hash: &'a str,
+    /// Digest of its image in this release.
+    pub(super) pin: Option<String>,
     pub(super) strategy: Strategy,
     /// Volumes in the file whose data lives on one node.
     pub(super) local_volumes: BTreeSet<&'a str>,
@@ -189,6 +191,7 @@ impl<'a> Request<'a> {
             name,
             spec,
             hash,
+            pin: None,
             strategy: match spec.placement.zones {
                 // Packing would put them all into one zone.
                 Some(_) => Strategy::Spread,

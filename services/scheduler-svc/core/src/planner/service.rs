@@ -70,7 +70,8 @@ impl<'a> Planner<'a, '_> {
         spec: &'a ServiceSpec,
     ) -> bool {
         let hash = application.hashes.get(name).map_or("", String::as_str);
-        let request = Request::new(self.cluster, application, name, spec, hash, &self.world);
+        let mut request = Request::new(self.cluster, application, name, spec, hash, &self.world);
+        request.pin = self.pins.get(&spec.container.image).cloned();
         let mut pass = Pass {
             parcel: parcel(&request),
             request,
@@ -320,7 +321,7 @@ pub(super) fn is_ready(request: &Request<'_>, row: &AllocationRow) -> bool {
 
 /// It should be replaced by another of its service.
 pub(super) fn outdated(request: &Request<'_>, row: &AllocationRow) -> Option<StopReason> {
-    if row.spec_hash != request.hash {
+    if row.spec_hash != request.hash || request.has_other_image(row) {
         return Some(StopReason::Changed);
     }
     let restart = request.application.restarts.get(request.name);

@@ -52,7 +52,12 @@ impl SchedulerView {
         let mut touched = vec![RowKey::new(kind::ALLOCATION, id), slot_key(&slot)];
         let state = self.slots.entry(slot).or_default();
         match event {
-            AllocationEvent::ContainerCreated(_) => prove_home(state, row.node_id),
+            AllocationEvent::ContainerCreated(created) => {
+                if created.image_digest.is_some() {
+                    row.image_digest.clone_from(&created.image_digest);
+                }
+                prove_home(state, row.node_id);
+            }
             AllocationEvent::Running(running) => {
                 row.ports.clone_from(&running.ports);
                 if row.phase != Phase::Running || row.running_since.is_none() {

@@ -31,13 +31,23 @@ impl SchedulerView {
             return vec![];
         };
         row.version = recorded.version;
-        if !matches!(event, ApplicationEvent::ReleaseSettled(_)) {
+        let by_planner = matches!(
+            event,
+            ApplicationEvent::ReleaseSettled(_) | ApplicationEvent::ImagesPinned(_)
+        );
+        if !by_planner {
             row.cause = cause(recorded);
         }
         match event {
             ApplicationEvent::ReleaseStarted(started) => {
                 start_release(row, started, recorded.recorded_at);
                 touched.extend(self.forget_blocks_of_others(id));
+            }
+            ApplicationEvent::ImagesPinned(pinned) if pinned.release_id == row.release_id => {
+                row.images.extend(pinned.images.clone());
+                if let Some(good) = row.good.as_mut().filter(|good| good.number == row.release_number) {
+                    good.images.clone_from(&row.images);
+                }
             }
             ApplicationEvent::ReleaseSettled(settled) => settle_release(row, settled),
             ApplicationEvent::ReleasePaused(_) => row.paused = true,
@@ -80,6 +90,7 @@ impl SchedulerView {
                 row.removing = Some(requested.volumes || row.removing == Some(true));
             }
             ApplicationEvent::WeightsChanged(_)
+            | ApplicationEvent::ImagesPinned(_)
             | ApplicationEvent::Created(_)
             | ApplicationEvent::Removed(_) => {}
         }
@@ -172,6 +183,7 @@ fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
         good: None,
         spec: Arc::default(),
         hashes: Default::default(),
+        images: Default::default(),
         project: ProjectSpec {
             name: created.name.to_string(),
             ..ProjectSpec::default()
@@ -206,6 +218,7 @@ fn remember_good(row: &mut ApplicationRow) {
     row.good = Some(GoodRelease {
         number: row.release_number,
         spec: Arc::clone(&row.spec),
+        images: row.images.clone(),
     });
 }
 
@@ -218,6 +231,7 @@ fn start_release(row: &mut ApplicationRow, started: &ReleaseStarted, at: Timesta
     row.rolling_back = matches!(started.source, ReleaseSource::Rollback { .. });
     row.judged_from = at;
     row.scaled.clear();
+    row.images.clear();
     row.hashes = started
         .spec
         .services

@@ -59,7 +59,7 @@ mod kind {
 
 impl View for SchedulerView {
     const NAME: &'static str = "scheduler";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let mut touched = match event {

@@ -76,6 +76,7 @@ impl SchedulerView {
             slot: placed.slot,
             release_id: placed.release_id,
             spec_hash: placed.spec_hash.clone(),
+            image_digest: placed.image_digest.clone(),
             restart: placed.restart,
             placed_at: recorded.position,
             why: placed.why.clone(),

@@ -222,5 +222,6 @@ fn placed(row: &AllocationRow) -> Placed {
         spec_hash: row.spec_hash.clone(),
         restart: row.restart,
         why: row.why.clone(),
+        image_digest: row.image_digest.clone(),
     }
 }

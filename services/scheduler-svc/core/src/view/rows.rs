@@ -129,6 +129,8 @@ pub struct ApplicationRow {
     pub spec: Arc<ApplicationSpec>,
     /// Hash of each service's container.
     pub hashes: BTreeMap<String, String>,
+    /// Digests of the release's images, as far as they are known.
+    pub images: BTreeMap<String, String>,
     /// Volumes and networks of all its releases: older containers may still use those of older ones.
     pub project: ProjectSpec,
     /// All containers are stopped on purpose.
@@ -155,6 +157,8 @@ pub struct GoodRelease {
     pub number: u32,
     /// What it was, with the counts of `scale`.
     pub spec: Arc<ApplicationSpec>,
+    /// Digests of its images.
+    pub images: BTreeMap<String, String>,
 }
 
 /// The request behind a change: what follows from it carries it on.
@@ -217,6 +221,8 @@ pub struct AllocationRow {
     pub release_id: ReleaseId,
     /// Hash of what it runs.
     pub spec_hash: String,
+    /// Digest of its image, as ordered or else as its engine says; absent: not known, or from no registry.
+    pub image_digest: Option<String>,
     /// What the agent does when it ends.
     pub restart: RestartPolicy,
     /// Position of its placement.

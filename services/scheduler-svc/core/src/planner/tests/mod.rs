@@ -4,6 +4,7 @@ mod backoff;
 mod blocked;
 mod choosing;
 mod faults;
+mod images;
 mod lifecycle;
 mod releases;
 mod settling;
