@@ -181,6 +181,10 @@ pub fn state_of(container: &Container) -> (String, Tone) {
             None => (state, Tone::Bad),
         },
         (ContainerState::Pulling, _) if container.retry.is_some() => ("pulling (failed)".into(), Tone::Bad),
+        (ContainerState::Pulling, _) => match container.pull_percent {
+            Some(percent) => (format!("pulling {percent}%"), Tone::Warn),
+            None => (state, Tone::Warn),
+        },
         (ContainerState::Exited, _) => match container.exit_code {
             Some(0) => ("exited (0)".into(), Tone::Dim),
             Some(code) => (format!("exited ({code})"), Tone::Bad),
@@ -192,13 +196,9 @@ pub fn state_of(container: &Container) -> (String, Tone) {
         },
         (ContainerState::Lost, _) => (state, Tone::Bad),
         (ContainerState::Removed, _) => (state, Tone::Dim),
-        (
-            ContainerState::Placed
-            | ContainerState::Pulling
-            | ContainerState::Created
-            | ContainerState::Stopping,
-            _,
-        ) => (state, Tone::Warn),
+        (ContainerState::Placed | ContainerState::Created | ContainerState::Stopping, _) => {
+            (state, Tone::Warn)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use berth_api::{Application, ApplicationStatus, Container, Why};
 use berth_ids::AllocationId;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -131,7 +131,11 @@ pub async fn status(
     let path = session.path("applications", app.key, "");
     let found = until(wait.timeout, async || {
         let application: Application = session.client.get(&path).await?;
-        progress.say(&describe(&application));
+        let mut text = describe(&application);
+        if application.containers.total > application.containers.running {
+            text.push_str(&pulls(session, app.key).await);
+        }
+        progress.say(&text);
         // A blue-green release runs as far as it can by itself.
         let reached = application.status == wanted
             || (wanted == ApplicationStatus::Running
@@ -183,6 +187,25 @@ pub async fn replaced(session: &Session, app: &str, old: &BTreeSet<AllocationId>
         );
         Failure::new(Exit::NotReady, message).cure(format!("see `berth why {app}`"))
     })
+}
+
+/// Which images are fetched, and how far each is on the slowest node.
+async fn pulls(session: &Session, app: &str) -> String {
+    // A look that fails says nothing: the next one may.
+    let Ok(containers) = containers(session, Some(app), false).await else {
+        return String::new();
+    };
+    let mut slowest: BTreeMap<&str, u8> = BTreeMap::new();
+    for container in &containers {
+        if let Some(percent) = container.pull_percent {
+            let known = slowest.entry(&container.image).or_insert(percent);
+            *known = percent.min(*known);
+        }
+    }
+    let texts = slowest.iter();
+    texts
+        .map(|(image, percent)| format!(", pulling {image} {percent}%"))
+        .collect()
 }
 
 fn describe(application: &Application) -> String {

@@ -131,6 +131,7 @@ async fn samples_are_answered_and_only_of_the_node_that_sent_them() {
         memory_bytes: 1,
         memory_total_bytes: 2,
         containers: vec![],
+        pulls: vec![],
     };
     let agent = log.bus("agent").await.unwrap();
     let own = format!("met.{cluster}.{node}");

@@ -6,6 +6,7 @@ mod describe;
 mod facts;
 mod images;
 mod logs;
+mod pulls;
 mod shared;
 mod spec;
 mod stats;
@@ -99,7 +100,7 @@ impl EngineError {
 pub struct Engine {
     host: Arc<str>,
     client: Arc<RwLock<Option<Docker>>>,
-    images: images::Pulls,
+    images: pulls::Pulls,
     /// Networks are made one at a time: the engine would make two of one name.
     networks: Arc<tokio::sync::Mutex<()>>,
 }
@@ -110,7 +111,7 @@ impl Engine {
         Self {
             host: host.into(),
             client: Arc::default(),
-            images: images::Pulls::default(),
+            images: pulls::Pulls::default(),
             networks: Arc::default(),
         }
     }

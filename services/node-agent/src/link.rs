@@ -22,9 +22,13 @@ use crate::{
 };
 use access::Access;
 use berth_bus::async_nats::{self, Client, ConnectOptions, Event, jetstream};
+use berth_events::UsageSample;
 use berth_ids::{ClusterId, NodeId};
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{
     sync::CancellationToken,
@@ -288,16 +292,34 @@ async fn tell_bus_state(link: Link, worker: Remote) {
     }
 }
 
-/// Tells every few seconds what the node and its containers use.
+/// Tells every few seconds what the node and its containers use, and each second how far images are.
 async fn usage_loop(link: Link, worker: Remote, engine: Engine) {
-    let mut sampler = usage::Sampler::new(engine);
-    let mut ticks = tokio::time::interval(usage::SAMPLE_INTERVAL);
+    let mut sampler = usage::Sampler::new(engine.clone());
+    let mut ticks = tokio::time::interval(usage::PULL_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let subject = format!("met.{}.{}", link.cluster_id, link.node_id);
+    let mut last: Option<(Instant, UsageSample)> = None;
     loop {
         ticks.tick().await;
-        let running = worker.running().await;
-        let sample = sampler.sample(link.node_id, link.cluster_id, &running).await;
+        let sample = match last.take() {
+            // Between two samples only what is fetched is told, and only news.
+            Some((taken, mut sample)) if taken.elapsed() < usage::SAMPLE_INTERVAL => {
+                let pulls = engine.pulls();
+                let news = pulls != sample.pulls;
+                sample.pulls = pulls;
+                last = Some((taken, sample.clone()));
+                if !news {
+                    continue;
+                }
+                sample
+            }
+            Some(_) | None => {
+                let running = worker.running().await;
+                let sample = sampler.sample(link.node_id, link.cluster_id, &running).await;
+                last = Some((Instant::now(), sample.clone()));
+                sample
+            }
+        };
         if link.is_up()
             && let Err(error) = link.tell(subject.clone(), &sample).await
         {

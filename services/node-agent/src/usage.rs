@@ -20,6 +20,8 @@ use std::{
 
 /// Time between two samples.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two words about how far images are that are fetched.
+pub const PULL_INTERVAL: Duration = Duration::from_secs(1);
 /// Ticks a second in which the kernel counts processor time for programs.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -66,6 +68,7 @@ impl Sampler {
             memory_bytes,
             memory_total_bytes,
             containers,
+            pulls: self.engine.pulls(),
         }
     }
 

@@ -33,6 +33,9 @@ pub struct Container {
     pub image: String,
     /// What it is doing.
     pub state: ContainerState,
+    /// How much of its image has come, in percent, while that is fetched and its size is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_percent: Option<u8>,
     /// What its check says.
     pub health: ContainerHealth,
     /// Last output of a failed check.

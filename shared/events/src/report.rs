@@ -255,6 +255,28 @@ pub struct UsageSample {
     pub memory_total_bytes: u64,
     /// Each container.
     pub containers: Vec<ContainerUsage>,
+    /// Images that the node fetches now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pulls: Vec<PullProgress>,
+}
+
+/// How far an image is that a node fetches now. Never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PullProgress {
+    /// The image as the file names it.
+    pub image: String,
+    /// Bytes that have come.
+    pub bytes: u64,
+    /// Bytes of the parts whose size is known by now; it grows while the registry tells.
+    pub total_bytes: u64,
+}
+
+impl PullProgress {
+    /// Hundredths that have come; none as long as no size is known.
+    pub fn percent(&self) -> Option<u8> {
+        let share = self.bytes.min(self.total_bytes).saturating_mul(100);
+        u8::try_from(share.checked_div(self.total_bytes)?).ok()
+    }
 }
 
 /// What a container uses now.

@@ -25,6 +25,7 @@ impl ApiView {
             release_id: row.release_id,
             image: row.image.clone(),
             state: self.shown_state(row),
+            pull_percent: None,
             health: row.health,
             health_output: row.health_output.clone(),
             restarts: row.restarts,

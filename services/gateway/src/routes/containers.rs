@@ -1,16 +1,19 @@
 //! Containers.
 
+use super::platform::usage_of;
 use crate::{
-    app::Shared,
+    app::{App, Shared},
     auth::Reading,
     extract::{Params, Read, Segment},
     problem::Fault,
     submit::At,
 };
 use axum::extract::State;
-use berth_api::{Container, ContainerWhy, Page, schema::ContainerPage};
+use berth_api::{Container, ContainerState, ContainerWhy, Page, schema::ContainerPage};
 use berth_gateway_core::{ContainerFilter, PageRequest};
+use berth_ids::{ClusterId, NodeId};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use utoipa::IntoParams;
 
 /// Which containers are listed.
@@ -48,7 +51,7 @@ pub(crate) async fn list_containers(
     let access = &caller.access;
     let cluster = app.cluster_id(access, query.cluster.as_deref())?;
     let position = app.view.position();
-    let (items, next_cursor) = app.view.read(|view| {
+    let (mut items, next_cursor) = app.view.read(|view| {
         let application = query.application.as_deref();
         let application = application
             .map(|text| view.find_application(access, text, cluster))
@@ -66,6 +69,7 @@ pub(crate) async fn list_containers(
         };
         Ok::<_, Fault>(view.list_containers(access, &filter, &page))
     })?;
+    tell_pulls(&app, &mut items).await;
     Ok(At::shown(
         position,
         Page {
@@ -86,11 +90,39 @@ pub(crate) async fn get_container(
     Segment(container): Segment,
 ) -> Result<At<Container>, Fault> {
     let position = app.view.position();
-    let answer = app.view.read(|view| {
+    let mut answer = app.view.read(|view| {
         view.find_container(&caller.access, &container)
             .map(|row| view.container_in_full(row))
     })?;
+    tell_pulls(&app, std::slice::from_mut(&mut answer)).await;
     Ok(At::shown(position, answer))
+}
+
+/// Adds how far images are that are fetched. Nobody is asked while none is; a monitor that does not answer
+/// leaves it unsaid.
+async fn tell_pulls(app: &App, containers: &mut [Container]) {
+    let pulling = |container: &&Container| container.state == ContainerState::Pulling;
+    let clusters: BTreeSet<ClusterId> = containers
+        .iter()
+        .filter(pulling)
+        .map(|container| container.cluster_id)
+        .collect();
+    for cluster in clusters {
+        let Ok(samples) = usage_of(app, cluster).await else {
+            continue;
+        };
+        let progress = |node: NodeId, image: &str| {
+            let sample = samples.iter().find(|sample| sample.node_id == node)?;
+            let pull = sample.pulls.iter().find(|pull| pull.image == image)?;
+            pull.percent()
+        };
+        for container in containers
+            .iter_mut()
+            .filter(|container| container.cluster_id == cluster && container.state == ContainerState::Pulling)
+        {
+            container.pull_percent = progress(container.node_id, &container.image);
+        }
+    }
 }
 
 /// Says why a container is where it is, or why it does not run.

@@ -123,7 +123,7 @@ pub(crate) async fn top(
     Ok(At::shown(position, answer))
 }
 
-async fn usage_of(app: &App, cluster: ClusterId) -> Result<Vec<UsageSample>, Fault> {
+pub(super) async fn usage_of(app: &App, cluster: ClusterId) -> Result<Vec<UsageSample>, Fault> {
     Ok(app
         .context
         .bus

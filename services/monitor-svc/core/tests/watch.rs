@@ -237,6 +237,7 @@ fn only_fresh_samples_are_answers() {
         memory_bytes: 1,
         memory_total_bytes: 2,
         containers: vec![],
+        pulls: vec![],
     };
     let mut store = UsageStore::default();
     assert!(store.take(sample(1, 1), 0));

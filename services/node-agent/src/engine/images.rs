@@ -1,58 +1,19 @@
 //! Images: present, or fetched; each fetched once however many containers wait for it.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, pulls::Following};
 use berth_agent_core::names;
+use berth_events::PullProgress;
 use berth_events::spec::{DEFAULT_REGISTRY, PullPolicy, registry_of};
 use berth_ids::Timestamp;
 use bollard::{auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder};
 use futures::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-use tokio::sync::Semaphore;
+use std::time::{Duration, Instant};
 
 /// The longest silence of an engine that fetches an image.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
-/// Images fetched at the same time.
-const MAX_PARALLEL_PULLS: usize = 3;
 /// What engines call the default registry in a login.
 const DEFAULT_REGISTRY_LOGIN: &str = "https://index.docker.io/v1/";
-/// Images looked for at the same time.
-const MAX_PARALLEL_LOOKS: usize = 8;
-
-/// Held while an image is fetched; when the last fetch ended, and how.
-type Fetch = Arc<tokio::sync::Mutex<Option<(Instant, Result<(), Refusal>)>>>;
-
-/// Fetches under way, by image.
-#[derive(Clone)]
-pub(super) struct Pulls {
-    fetches: Arc<Mutex<HashMap<String, Fetch>>>,
-    slots: Arc<Semaphore>,
-    looks: Arc<Semaphore>,
-}
-
-impl Default for Pulls {
-    fn default() -> Self {
-        Self {
-            fetches: Arc::default(),
-            slots: Arc::new(Semaphore::new(MAX_PARALLEL_PULLS)),
-            looks: Arc::new(Semaphore::new(MAX_PARALLEL_LOOKS)),
-        }
-    }
-}
-
-impl Pulls {
-    fn lock_of(&self, image: &str) -> Fetch {
-        let mut all = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody waits for these any more.
-        all.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(all.entry(image.to_owned()).or_default())
-    }
-}
-
 /// A user at a registry.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -163,13 +124,19 @@ impl Engine {
         // Never closed.
         let _slot = self.images.slots.acquire().await;
         let key = key(registry_of(&image)).await;
-        let result = match self.pull(&image, order.platform, &key).await {
+        let following = self.images.follow(order.image);
+        let result = match self.pull(&image, order.platform, &key, &following).await {
             Ok(()) => Ok(()),
             Err(EngineError::Refused { status, message }) => Err(refusal(&image, status, &message, &key)),
             Err(error) => return Err(ImageError::Engine(error)),
         };
         *last = Some((Instant::now(), result.clone()));
         result.map_err(ImageError::Refused)
+    }
+
+    /// How far the images are that are fetched now.
+    pub fn pulls(&self) -> Vec<PullProgress> {
+        self.images.progress()
     }
 
     /// The digest that an image of this node has in its registry; none if it came from no registry.
@@ -199,7 +166,13 @@ impl Engine {
         }
     }
 
-    async fn pull(&self, image: &str, platform: Option<&str>, key: &Key) -> Result<(), EngineError> {
+    async fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        key: &Key,
+        following: &Following,
+    ) -> Result<(), EngineError> {
         let mut options = CreateImageOptionsBuilder::default().from_image(image);
         if let Some(platform) = platform {
             options = options.platform(platform);
@@ -210,10 +183,11 @@ impl Engine {
             match tokio::time::timeout(PULL_SILENCE, progress.next()).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(Ok(line))) => {
-                    if let Some(detail) = line.error_detail {
-                        let message = detail.message.unwrap_or_default();
+                    if let Some(detail) = &line.error_detail {
+                        let message = detail.message.clone().unwrap_or_default();
                         return Err(EngineError::Refused { status: 500, message });
                     }
+                    following.take(&line);
                 }
                 Ok(Some(Err(error))) => return Err(self.error(error)),
                 Err(_) => {
