@@ -152,7 +152,10 @@ fn fields(detail: &ReleaseDetail) -> String {
     let images: Vec<_> = release
         .images
         .iter()
-        .map(|(service, image)| format!("{service}: {image}"))
+        .map(|(service, image)| match release.digests.get(image) {
+            Some(digest) => format!("{service}: {image}@{digest}"),
+            None => format!("{service}: {image}"),
+        })
         .collect();
     table.field("Images", images.join(", "));
     let mut timeline = Table::new(&["WHEN", "WHAT", "BY"]);
