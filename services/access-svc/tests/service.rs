@@ -18,8 +18,8 @@ use berth_events::{
     AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
     ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, LOGIN_PASSWORD, LOGIN_SCOPE,
     LOGIN_USERNAME, ListLogins, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent,
-    PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope, SealedSecrets, SecretRequest, StoredLogin,
-    StoredSecret, StreamName, TokenGrant,
+    PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope, SealedSecrets,
+    SecretRequest, StoredLogin, StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};
