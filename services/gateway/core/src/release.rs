@@ -112,15 +112,31 @@ fn start(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted
 }
 
 fn pin(row: &mut ApplicationRow, recorded: &Recorded, pinned: &ImagesPinned) {
-    let Some(release) = row.releases.iter_mut().find(|r| r.id == pinned.release_id) else {
+    let Some(at) = row.releases.iter().position(|r| r.id == pinned.release_id) else {
         return;
     };
-    release.digests.extend(pinned.images.clone());
+    let (earlier, from) = row.releases.split_at_mut(at);
     let all: Vec<_> = pinned
         .images
         .iter()
-        .map(|(image, digest)| format!("{image} is {digest}"))
+        .map(|(image, digest)| {
+            let before = earlier.iter().rev().find_map(|release| {
+                let digest = release.digests.get(image)?;
+                Some((release.number, digest))
+            });
+            match before.filter(|(_, before)| *before != digest) {
+                Some((number, before)) => format!(
+                    "{image} is {digest}: other content under the same name than in release {number}, which \
+                     ran {before}"
+                ),
+                None => format!("{image} is {digest}"),
+            }
+        })
         .collect();
+    let Some(release) = from.first_mut() else {
+        return;
+    };
+    release.digests.extend(pinned.images.clone());
     let step = StepRow {
         at: recorded.recorded_at,
         actor: recorded.meta().actor,
