@@ -251,10 +251,13 @@ impl Context {
 
     async fn try_create(&self, wanted: &Wanted) -> Result<String, Failure> {
         let secrets = self.secrets_of(wanted).await?;
-        let shared = self.engine.ensure_shared(wanted, self.cluster_id).await;
-        shared.map_err(|error| shared_failure(&error))?;
         let pinned = wanted.placed.image_digest.as_deref();
-        let digest = self.engine.image_digest(&wanted.container.image, pinned).await;
+        // At the same time: nobody is to wait for the name of the bytes.
+        let (shared, digest) = tokio::join!(
+            self.engine.ensure_shared(wanted, self.cluster_id),
+            self.engine.image_digest(&wanted.container.image, pinned),
+        );
+        shared.map_err(|error| shared_failure(&error))?;
         let recipe = Recipe {
             wanted,
             cluster_id: self.cluster_id,
