@@ -266,7 +266,7 @@ fn heals_when_a_port_is_free(platform: &Platform) -> Result<()> {
     let deploy = ["deploy", &file, "--name", "port", "--wait", "--timeout"];
     fails(
         platform,
-        &[&deploy[..], &["3s"]].concat(),
+        &[&deploy[..], &["5s"]].concat(),
         NOT_READY,
         &["29300", "good_good_1"],
     )?;
@@ -320,9 +320,25 @@ fn tells_how_containers_fail(platform: &Platform) -> Result<()> {
             Ok((why.contains(part) || part == "restarts" && restarts).then_some(()))
         })?;
     }
+    // Not by its name: after half a minute it is given up, and the name of the next one has more to it while the
+    // first one still has it.
     wait_for("its output", SETTLE, || {
-        let logs = platform.try_berth(&["logs", "fails_crashing_1", "--tail", "1"])?;
-        Ok(said(&logs).contains("boom").then_some(()))
+        let rows = items(&platform.json(&["ps", "fails", "--all"])?);
+        for row in rows.iter().filter(|row| row["service"] == "crashing") {
+            let id = row["id"].as_str().context("an id")?;
+            let logs = platform.try_berth(&["logs", id, "--tail", "1"])?;
+            if said(&logs).contains("boom") {
+                return Ok(Some(()));
+            }
+        }
+        Ok(None)
+    })?;
+    // One that cannot be started is tried again and again: until when it waits is told.
+    wait_for("the next attempt in why", CRASH_LOOP, || {
+        let why = platform.berth(&["why", "fails", "absent"])?;
+        let told = why.contains("next attempt at") && why.contains("no-such-command");
+        let listed = platform.berth(&["ps", "fails"])?;
+        Ok((told && listed.contains("waiting")).then_some(()))
     })?;
     platform.berth(&["rm", "fails"])?;
     Ok(())

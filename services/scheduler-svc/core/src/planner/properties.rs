@@ -313,8 +313,21 @@ impl World {
     }
 }
 
+/// Histories tried if `PROPTEST_CASES`, which `default` reads, says nothing; proptest itself would try more then.
+const CASES: u32 = 150;
+const UNSAID: u32 = 256;
+
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if config.cases == UNSAID {
+        config.cases = CASES;
+    }
+    config.max_shrink_iters = 2_000;
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_rules_hold_whatever_happens(deeds in prop::collection::vec(deed(), 1..60)) {
