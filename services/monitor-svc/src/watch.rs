@@ -70,7 +70,7 @@ struct Watcher {
     /// When the questions were asked whose answers have come.
     prove: mpsc::Sender<u64>,
     proofs: mpsc::Receiver<u64>,
-    /// When nodes and platform were last asked.
+    /// When nodes and platform were last asked; absent: nothing is in doubt.
     asked_at: Option<Instant>,
 }
 
@@ -149,15 +149,19 @@ impl Watcher {
     /// So many are silent that the fault may be here: asks them, and whether the own link carries.
     fn ask(&mut self, now: u64) {
         let doubted = self.watch.doubted(now);
-        let early = self.asked_at.is_some_and(|at| at.elapsed() < ASK_INTERVAL);
-        if doubted.is_empty() || early {
+        if doubted.is_empty() {
+            self.asked_at = None;
             return;
         }
+        match self.asked_at {
+            Some(at) if at.elapsed() < ASK_INTERVAL => return,
+            Some(_) => {}
+            None => tracing::warn!(
+                nodes = doubted.len(),
+                "many nodes are silent at once: asking them, and whether the own link carries"
+            ),
+        }
         self.asked_at = Some(Instant::now());
-        tracing::warn!(
-            nodes = doubted.len(),
-            "many nodes are silent at once: asking them, and whether the own link carries"
-        );
         let (bus, prove) = (self.context.bus.clone(), self.prove.clone());
         tokio::spawn(async move {
             for node in doubted.into_iter().take(MAX_ASKED) {
@@ -170,7 +174,7 @@ impl Watcher {
             match head {
                 // A full queue has newer proofs.
                 Ok(_) => drop(prove.try_send(now)),
-                Err(error) => tracing::warn!(%error, "the own link may be broken: nobody is called lost"),
+                Err(error) => tracing::debug!(%error, "the own link may be broken: nobody is called lost"),
             }
         });
     }

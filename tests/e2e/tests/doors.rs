@@ -30,7 +30,8 @@ fn only_who_may_comes_in() -> Result<()> {
 #[test]
 fn certificates_renew_themselves_under_open_connections() -> Result<()> {
     rustls::crypto::ring::default_provider().install_default().ok();
-    let platform = Platform::start_with(Form::One, 1, &[("BERTH_CERT_LIFETIME", LIFE)])?;
+    // Every service has its own process: the gateway renews its certificate, and who runs NATS the one of the bus.
+    let platform = Platform::start_with(Form::Split, 1, &[("BERTH_CERT_LIFETIME", LIFE)])?;
     let ca = platform.data().join("ca/ca.pem");
     let ports = [
         (port_of(&platform.https())?, false),

@@ -21,7 +21,8 @@ fn rights_and_pins_reach_an_agent_while_it_runs() -> Result<()> {
     wait_for("rights of today", RENEWED, || {
         let rights = rights(&token(&identity(&platform)?)?)?;
         Ok(rights.contains("\"met.").then_some(()))
-    })?;
+    })
+    .with_context(|| log_of(&platform))?;
     // Samples of what a node uses need the right that was missing.
     wait_for("samples of the node", RENEWED, || {
         let top = platform.json(&["top"])?;
@@ -49,6 +50,13 @@ fn rights_and_pins_reach_an_agent_while_it_runs() -> Result<()> {
 fn folder(platform: &Platform) -> Result<PathBuf> {
     let node = platform.lab.nodes().first().context("a node")?;
     Ok(node.folder().join("agent/agent"))
+}
+
+/// What the agent says.
+fn log_of(platform: &Platform) -> String {
+    let node = platform.lab.nodes().first();
+    let log = node.map(|node| fs::read_to_string(node.folder().join("agent.log")));
+    log.and_then(Result::ok).unwrap_or_default()
 }
 
 fn identity(platform: &Platform) -> Result<Value> {

@@ -23,8 +23,10 @@ use std::{
 
 /// Time between two renewals of a connection that lasts.
 const RENEW_INTERVAL: Duration = Duration::from_secs(600);
-/// Wait after a question that nobody answered.
-const RETRY_DELAY: Duration = Duration::from_secs(30);
+/// Wait after a question that nobody answered; it doubles with each in a row.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// The longest wait before the question of a new connection: all agents connect at once after an outage.
 const MAX_JITTER: Duration = Duration::from_secs(3);
 /// Time between two connections made for other rights: services of two releases may answer in turn.
@@ -130,6 +132,7 @@ fn check_certificates(pem: &str) -> Result<(), String> {
 pub(super) async fn run(link: Link, access: Arc<Access>) {
     let mut up = link.up.clone();
     let mut reconnected: Option<Instant> = None;
+    let mut retry = RETRY_DELAY;
     loop {
         if up.wait_for(|up| *up).await.is_err() {
             return;
@@ -138,6 +141,7 @@ pub(super) async fn run(link: Link, access: Arc<Access>) {
         tokio::time::sleep(jitter).await;
         let wait = match renew(&link, &access).await {
             Ok(change) => {
+                retry = RETRY_DELAY;
                 let late = reconnected.is_none_or(|at| at.elapsed() >= RECONNECT_INTERVAL);
                 if change == Change::Rights && late {
                     reconnected = Some(Instant::now());
@@ -149,8 +153,12 @@ pub(super) async fn run(link: Link, access: Arc<Access>) {
                 RENEW_INTERVAL
             }
             Err(reason) => {
-                tracing::warn!(reason, "access to the bus was not renewed; trying again");
-                RETRY_DELAY
+                tracing::warn!(
+                    reason,
+                    "access to the bus was not renewed; trying again in {retry:?}"
+                );
+                let next = (retry * 2).min(MAX_RETRY_DELAY);
+                std::mem::replace(&mut retry, next)
             }
         };
         up.mark_unchanged();
