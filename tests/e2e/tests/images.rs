@@ -28,14 +28,15 @@ fn file(image: &str, replicas: usize, more: &str) -> String {
 
 /// Puts new content into the registry under a name, from the first node; gives its digest. The node does not
 /// keep it.
-fn push(platform: &Platform, image: &str, content: &str) -> Result<String> {
+fn push(platform: &Platform, image: &str, content: &str, megabytes: u32) -> Result<String> {
     let node = &platform.lab.nodes()[0];
     let config = platform.lab.root().join("docker-config").display().to_string();
     let docker = |arguments: &[&str]| node.docker(arguments);
     let host = image.split('/').next().unwrap_or_default();
     let login = ["login", "-u", registry::USER, "-p", registry::PASSWORD, host];
     docker(&[&["--config", &config], &login[..]].concat())?;
-    docker(&["create", "--name", content, IMAGE, "sh"])?;
+    let fill = format!("dd if=/dev/urandom of=/filling bs=1M count={megabytes} 2>/dev/null");
+    docker(&["run", "--name", content, IMAGE, "sh", "-c", &fill])?;
     docker(&["commit", "-m", content, content, image])?;
     docker(&["rm", content])?;
     docker(&["--config", &config, "push", "-q", image])?;
@@ -119,7 +120,7 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     let platform = Platform::start(Form::One, NODES)?;
     let registry = Registry::start_private(&platform.lab)?;
     let (image, host) = (registry.image("shop/web:1"), registry.host());
-    let old = push(&platform, &image, "old")?;
+    let old = push(&platform, &image, "old", 1)?;
 
     // Nobody has a login, then a wrong one: both are told with registry and cure.
     deploy(&platform, &file(&image, NODES, ""), false)?;
@@ -136,7 +137,7 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     );
 
     // The tag gets other content: what is scaled or placed later runs what the release ran.
-    let new = push(&platform, &image, "new")?;
+    let new = push(&platform, &image, "new", 1)?;
     ensure!(old != new, "the same content");
     platform.berth(&["scale", "shop", "web=5"])?;
     all_run(&platform, &old, 5)?;
@@ -147,7 +148,7 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     let newest = file(&image, 5, "    pull_policy: always\n");
     deploy(&platform, &newest, true)?;
     all_run(&platform, &new, 5)?;
-    let newer = push(&platform, &image, "newer")?;
+    let newer = push(&platform, &image, "newer", 1)?;
     deploy(&platform, &newest, true)?;
     all_run(&platform, &newer, 5)?;
     platform.berth(&["rollback", "shop", "--wait", "--timeout", "60s"])?;
@@ -174,5 +175,30 @@ fn nothing_holds(platform: &Platform, text: &str) -> Result<()> {
     let found = search.output()?;
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     ensure!(found.is_empty(), "`{text}` is in {found}");
+    Ok(())
+}
+
+#[test]
+fn how_far_an_image_is_that_is_pulled_is_seen() -> Result<()> {
+    let platform = Platform::start(Form::One, 1)?;
+    let registry = Registry::start_private(&platform.lab)?;
+    let (image, host) = (registry.image("shop/large:1"), registry.host());
+    push(&platform, &image, "large", 300)?;
+    log_in(&platform, &host, registry::PASSWORD)?;
+    deploy(&platform, &file(&image, 1, ""), false)?;
+    let mut shares = Vec::new();
+    wait_for("the container", SETTLE, || {
+        let containers = items(&platform.json(&["ps", "shop"])?);
+        shares.extend(containers.iter().filter_map(|one| one["pull_percent"].as_u64()));
+        Ok(containers
+            .iter()
+            .any(|one| one["state"] == "running")
+            .then_some(()))
+    })?;
+    ensure!(!shares.is_empty(), "nothing was told while it was pulled");
+    ensure!(
+        shares.is_sorted() && shares.iter().all(|share| *share <= 100),
+        "{shares:?}"
+    );
     Ok(())
 }
