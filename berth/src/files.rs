@@ -4,6 +4,7 @@ use crate::{
     cli::Variables,
     exit::{Failure, Outcome},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_compose::limits::MAX_FILE_BYTES;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +39,8 @@ pub struct Project {
     pub dotenv: Option<String>,
     /// Texts of the files that it names, and of those laid over it.
     pub files: BTreeMap<String, String>,
+    /// Files of `secrets` and `configs` that are no text, in base64.
+    pub binaries: BTreeMap<String, String>,
     /// Which of them are laid over it, in this order.
     pub overrides: Vec<String>,
     /// Chosen profiles.
@@ -128,6 +131,7 @@ impl Project {
             environment: given(&variables.env, shell)?,
             dotenv,
             files: BTreeMap::new(),
+            binaries: BTreeMap::new(),
             overrides: Vec::new(),
             profiles: variables.profiles.clone(),
             folder,
@@ -163,6 +167,7 @@ impl Project {
             environment: &self.environment,
             dotenv: self.dotenv.as_deref(),
             files: &self.files,
+            binaries: &self.binaries,
             overrides: &self.overrides,
             profiles: &self.profiles,
             project_directory: None,
@@ -211,11 +216,15 @@ impl Project {
             names.extend(named(text));
         }
         for name in names {
-            if !self.environment.contains_key(&name)
-                && let Some(value) = shell(&name)
-            {
-                self.environment.insert(name, value);
-            }
+            self.add_variable(&name, shell);
+        }
+    }
+
+    fn add_variable(&mut self, name: &str, shell: &dyn Fn(&str) -> Option<String>) {
+        if !self.environment.contains_key(name)
+            && let Some(value) = shell(name)
+        {
+            self.environment.insert(name.to_owned(), value);
         }
     }
 
@@ -224,22 +233,34 @@ impl Project {
         for _ in 0..MAX_ROUNDS {
             // Files may be named with variables, so those of the files come first.
             self.add_variables(shell);
+            let contents = berth_compose::content_sources_of(&self.input(None));
+            for name in &contents.variables {
+                self.add_variable(name, shell);
+            }
             let wanted = berth_compose::referenced_files_of(&self.input(None));
             let mut found = false;
             // What lies outside of the project is never read: the platform names the fault with its place.
             for path in wanted.into_iter().filter(|path| is_inside(Path::new(path))) {
                 let full = self.folder.join(&path);
                 // A missing one may be optional (`required: false`): the platform decides.
-                if self.files.contains_key(&path) || !full.is_file() {
+                let known = self.files.contains_key(&path) || self.binaries.contains_key(&path);
+                if known || !full.is_file() {
                     continue;
                 }
-                if self.files.len() >= MAX_FILES {
+                if self.files.len() + self.binaries.len() >= MAX_FILES {
                     return Err(Failure::usage(format!(
                         "the file names more than {MAX_FILES} files"
                     )));
                 }
                 stays_inside(&self.folder, &full)?;
-                self.files.insert(path, read_file(&full, MAX_ENV_BYTES)?);
+                let bytes = read_bytes(&full, MAX_ENV_BYTES)?;
+                match String::from_utf8(bytes) {
+                    Ok(text) => self.files.insert(path, text),
+                    Err(error) if contents.files.contains(&path) => {
+                        self.binaries.insert(path, STANDARD.encode(error.as_bytes()))
+                    }
+                    Err(_) => return Err(no_text(&full)),
+                };
                 found = true;
             }
             if !found {
@@ -318,11 +339,24 @@ fn read_file(path: &Path, most: usize) -> Outcome<String> {
     read_all(file, path, most)
 }
 
+fn read_bytes(path: &Path, most: usize) -> Outcome<Vec<u8>> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    read_at_most(file, path, most)
+}
+
+fn no_text(path: &Path) -> Failure {
+    Failure::usage(format!("`{}` is not text in UTF-8", path.display()))
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("could not read `{}`: {error}", path.display()))
 }
 
 fn read_all(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<String> {
+    String::from_utf8(read_at_most(from, path, most)?).map_err(|_| no_text(path))
+}
+
+fn read_at_most(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     from.take(limit)
@@ -334,7 +368,7 @@ fn read_all(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<Strin
                 .cure("such files hold no data: move contents into images or volumes"),
         );
     }
-    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("`{}` is not text in UTF-8", path.display())))
+    Ok(bytes)
 }
 
 fn given(options: &[String], shell: &dyn Fn(&str) -> Option<String>) -> Outcome<BTreeMap<String, String>> {

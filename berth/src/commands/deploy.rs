@@ -95,6 +95,7 @@ fn source(project: Project) -> ComposeSource {
         environment: project.environment,
         dotenv: project.dotenv,
         files: project.files,
+        binaries: project.binaries,
         overrides: project.overrides,
         profiles: project.profiles,
     }

@@ -79,6 +79,7 @@ pub(crate) fn parse(
         environment: &compose.environment,
         dotenv: compose.dotenv.as_deref(),
         files: &compose.files,
+        binaries: &compose.binaries,
         overrides: &compose.overrides,
         profiles: &compose.profiles,
         project_directory: None,
@@ -249,14 +250,21 @@ impl App {
         }
         let mut spec = reading.parsed.spec.clone();
         self.keep(order, reading, &to, &mut spec).await?;
+        let of_application = PutSecret {
+            cluster_id: to.cluster,
+            tenant: order.principal.tenant.clone(),
+            scope: to.name.to_string(),
+            values: BTreeMap::new(),
+            actor: order.principal.actor.clone(),
+        };
+        self.store_contents(order, reading, &of_application, &mut spec)
+            .await?;
         let put = reading.secrets().into_iter().map(|(service, values)| {
             let keys: Vec<String> = values.keys().cloned().collect();
             let secret = PutSecret {
-                cluster_id: to.cluster,
-                tenant: order.principal.tenant.clone(),
                 scope: format!("{}/{service}", to.name),
                 values,
-                actor: order.principal.actor.clone(),
+                ..of_application.clone()
             };
             self.put_secret(service, keys, secret)
         });
@@ -295,7 +303,7 @@ impl App {
         to: &Destination,
         spec: &mut ApplicationSpec,
     ) -> Result<(), Fault> {
-        if reading.kept.is_empty() {
+        if reading.kept.is_empty() && !reading.keeps_contents() {
             return Ok(());
         }
         let head = self.context.log().head().await?;
@@ -304,7 +312,11 @@ impl App {
             let row = view.find_application(&order.access, to.name.as_str(), Some(to.cluster));
             row.ok().map(|row| row.spec.clone())
         });
-        reading.kept.fill(spec, running.as_ref(), to.name.as_str())
+        reading.keep_contents(spec, running.as_ref(), to.name.as_str())?;
+        let contents = reading.parsed.contents.values();
+        reading
+            .kept
+            .fill(spec, contents, running.as_ref(), to.name.as_str())
     }
 
     async fn put_secret(
@@ -323,5 +335,6 @@ impl App {
     }
 }
 
+mod contents;
 #[cfg(test)]
 mod tests;

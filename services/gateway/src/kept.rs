@@ -2,7 +2,7 @@
 
 use crate::problem::Fault;
 use berth_api::ComposeSource;
-use berth_compose::KEPT;
+use berth_compose::{Content, KEPT};
 use berth_events::spec::{ApplicationSpec, EnvironmentValue};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -54,9 +54,10 @@ impl Kept {
     }
 
     /// Puts the running release's references in the place of the stand-ins.
-    pub(crate) fn fill(
+    pub(crate) fn fill<'c>(
         &self,
         spec: &mut ApplicationSpec,
+        contents: impl Iterator<Item = &'c Content>,
         running: Option<&ApplicationSpec>,
         name: &str,
     ) -> Result<(), Fault> {
@@ -77,7 +78,12 @@ impl Kept {
             }
         }
         // A plan has no other secrets, so this is its whole text.
-        let text = serde_json::to_string(spec).map_err(|error| Fault::internal(error.to_string()))?;
+        let mut text = serde_json::to_string(spec).map_err(|error| Fault::internal(error.to_string()))?;
+        for content in contents {
+            if let Content::Text(content) = content {
+                text.push_str(content);
+            }
+        }
         match self
             .0
             .iter()
@@ -139,7 +145,8 @@ mod tests {
         };
         let reading = deploy::read(deploy, &BTreeSet::new()).await?;
         let mut spec = reading.parsed.spec.clone();
-        reading.kept.fill(&mut spec, running, "shop")?;
+        let contents = reading.parsed.contents.values();
+        reading.kept.fill(&mut spec, contents, running, "shop")?;
         Ok(spec)
     }
 

@@ -133,6 +133,11 @@ impl StateDir {
         Ok(Self(folder))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Path of the platform's CA certificate, written from the identity for the bus client.
     pub fn ca_path(&self) -> PathBuf {
         self.0.join("ca.pem")

@@ -4,10 +4,12 @@
 mod cleaning;
 mod done;
 mod engine_watch;
+mod files;
 mod handle;
 mod keeping;
 mod secrets;
 mod steps;
+mod values;
 
 pub use handle::{Order, Remote, Running, Status, WorkerHandle};
 pub use secrets::{NoSecrets, SecretError, SecretSource};

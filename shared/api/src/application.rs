@@ -58,6 +58,9 @@ pub struct ComposeSource {
     /// the project folder.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Files of `secrets` and `configs` that are no text, in base64, by their path below the project folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub binaries: BTreeMap<String, String>,
     /// Files that are laid over this one, in this order, by their path in `files`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,

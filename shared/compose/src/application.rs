@@ -1,7 +1,7 @@
 //! The whole file: versions, names, services, volumes, networks, and what only the whole shows.
 
 use crate::{
-    PublicKeys,
+    Content, PublicKeys, contents,
     cx::{Cx, Item, shorten},
     environment, keys, labels,
     limits::MAX_SERVICES,
@@ -9,9 +9,9 @@ use crate::{
     service::{self, Scope},
     tree::Kind,
 };
-use berth_events::spec::{ApplicationSpec, NetworkSpec, VolumeSpec};
+use berth_events::spec::{ApplicationSpec, EnvironmentValue, NetworkSpec, VolumeSpec};
 use berth_ids::Name;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest name of a service, volume or network.
 const MAX_NAME_BYTES: usize = 63;
@@ -22,6 +22,7 @@ pub(crate) struct Application {
     pub name: Option<String>,
     pub spec: ApplicationSpec,
     pub public: BTreeMap<String, PublicKeys>,
+    pub contents: BTreeMap<String, Content>,
 }
 
 /// Reads the file.
@@ -71,7 +72,9 @@ pub(crate) fn read(
         );
         return out;
     }
-    read_services(cx, &entries, sources, project_directory, &mut out);
+    let declared = contents::declared(cx, root, &sources);
+    read_services(cx, &entries, sources, (project_directory, &declared), &mut out);
+    out.contents = used(declared, &out.spec);
     crate::shares::apply(cx, &entries, &mut out.spec);
     let uses_default = out
         .spec
@@ -93,7 +96,7 @@ fn read_services(
     cx: &Cx,
     entries: &[Item<'_>],
     sources: environment::Sources<'_>,
-    project_directory: Option<&str>,
+    (project_directory, contents): (Option<&str>, &contents::Declared),
     out: &mut Application,
 ) {
     let scope = Scope {
@@ -104,6 +107,7 @@ fn read_services(
         },
         networks: &out.spec.networks,
         environment: sources,
+        contents,
     };
     for entry in entries {
         check_name(cx, entry, "service");
@@ -111,6 +115,26 @@ fn read_services(
         out.spec.services.insert(entry.key.to_owned(), spec);
         out.public.insert(entry.key.to_owned(), public);
     }
+}
+
+/// The contents that a service names, those that the release itself holds left out.
+fn used(declared: contents::Declared, spec: &ApplicationSpec) -> BTreeMap<String, Content> {
+    let files = spec
+        .services
+        .values()
+        .flat_map(|service| &service.container.files);
+    let named: BTreeSet<&str> = files
+        .filter_map(|file| match &file.content {
+            EnvironmentValue::Secret(reference) => Some(reference.key.as_str()),
+            EnvironmentValue::Plain(_) => None,
+        })
+        .collect();
+    let declared = declared
+        .into_iter()
+        .filter(|(key, _)| named.contains(key.as_str()));
+    declared
+        .filter_map(|(key, known)| Some((key, known?.content)))
+        .collect()
 }
 
 /// Versions 2 and 3 and files without a version are read; version 1 was made one of these before.
@@ -169,7 +193,7 @@ fn name(cx: &Cx, item: &Item<'_>) -> Option<String> {
     }
 }
 
-fn check_name(cx: &Cx, entry: &Item<'_>, kind: &str) {
+pub(crate) fn check_name(cx: &Cx, entry: &Item<'_>, kind: &str) {
     let key = entry.key;
     let good = key.len() <= MAX_NAME_BYTES
         && key.starts_with(|c: char| c.is_ascii_alphanumeric())

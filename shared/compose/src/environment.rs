@@ -20,6 +20,8 @@ pub(crate) struct Sources<'a> {
     pub variables: &'a Variables<'a>,
     /// Files by path below the project folder.
     pub files: &'a BTreeMap<String, String>,
+    /// Those that are no text, in base64.
+    pub binaries: &'a BTreeMap<String, String>,
     /// How much of them was loaded so far.
     pub loaded_bytes: Cell<usize>,
 }
@@ -90,6 +92,12 @@ fn inherited(cx: &Cx, entry: &Item<'_>, name: &str, sources: &Sources<'_>) -> Op
 fn load(cx: &Cx, wanted: &Wanted<'_>, sources: &Sources<'_>) -> BTreeMap<String, String> {
     let direct = sources.files.get(&wanted.path);
     let Some(text) = direct.or_else(|| sources.files.get(&format!("./{}", wanted.path))) else {
+        if sources.binaries.contains_key(&wanted.path) {
+            let message = format!("the env_file `{}` is no text", shorten(&wanted.path));
+            let cure = "write lines NAME=VALUE in UTF-8, or give the file as one of `secrets`";
+            cx.error(&wanted.item, "compose.env_file_syntax", message, cure);
+            return BTreeMap::new();
+        }
         if wanted.required {
             let message = format!("the env_file `{}` was not found", shorten(&wanted.path));
             let cure = "make the file, or write it as {path: …, required: false}";

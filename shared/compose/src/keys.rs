@@ -60,18 +60,13 @@ const IN_DEPLOY: &str = "write it under `deploy`";
 const BUILD: &str = "build and push the image first, and name it under `image`";
 
 pub(crate) const TOP: Keys = Keys {
-    read: &["version", "name", "services", "volumes", "networks", "labels"],
-    unsupported: &[
-        (
-            "secrets",
-            "use environment variables, which are kept in the vault",
-        ),
-        ("configs", "put the content into the image or into a volume"),
-        (
-            "models",
-            "name the address of the model in an environment variable",
-        ),
+    read: &[
+        "version", "name", "services", "volumes", "networks", "labels", "secrets", "configs",
     ],
+    unsupported: &[(
+        "models",
+        "name the address of the model in an environment variable",
+    )],
 };
 
 pub(crate) const SERVICE: Keys = Keys {
@@ -124,6 +119,8 @@ pub(crate) const SERVICE: Keys = Keys {
         "links",
         "external_links",
         "volumes_from",
+        "secrets",
+        "configs",
         "dns",
         "dns_search",
         "dns_opt",
@@ -169,11 +166,6 @@ pub(crate) const SERVICE: Keys = Keys {
             "container_name",
             "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",
         ),
-        (
-            "secrets",
-            "use environment variables, which are kept in the vault",
-        ),
-        ("configs", "put the content into the image or into a volume"),
         ("cpu_count", "use `cpus`"),
         ("cpu_percent", "use `cpus`"),
         ("attach", "`berth logs` shows the output"),
@@ -367,6 +359,40 @@ pub(crate) const DEPENDENCY: Keys = Keys {
         ),
         ("required", "every service of the file is deployed"),
     ],
+};
+
+const NOTE: &str = "nothing looks at it";
+const OWN_DRIVER: &str = "remove it: the vault keeps the content";
+
+pub(crate) const SECRET: Keys = Keys {
+    read: &["name", "file", "environment", "external", "x-berth-kept"],
+    unsupported: &[
+        ("labels", NOTE),
+        ("driver", OWN_DRIVER),
+        ("driver_opts", OWN_DRIVER),
+        (
+            "template_driver",
+            "write the values with variables of the file: ${NAME}",
+        ),
+    ],
+};
+
+pub(crate) const CONFIG: Keys = Keys {
+    read: &[
+        "name",
+        "file",
+        "environment",
+        "content",
+        "external",
+        "x-berth-kept",
+        "x-berth-public",
+    ],
+    unsupported: SECRET.unsupported,
+};
+
+pub(crate) const MOUNTED: Keys = Keys {
+    read: &["source", "target", "uid", "gid", "mode"],
+    unsupported: &[],
 };
 
 pub(crate) const ENV_FILE: Keys = Keys {

@@ -8,6 +8,7 @@
 mod application;
 mod command;
 pub mod config;
+mod contents;
 mod cx;
 mod deploy;
 mod diagnostic;
@@ -27,6 +28,7 @@ mod policy;
 mod ports;
 mod render;
 mod render_container;
+mod render_contents;
 mod render_deploy;
 mod render_engine;
 mod rules;
@@ -43,6 +45,7 @@ mod words;
 mod yaml;
 
 pub use berth_events::SecurityPolicy as Policy;
+pub use contents::{BASE64, Content};
 pub use diagnostic::{Diagnostic, Severity};
 pub use parameters::{ValueFault, Values, fit, parameters};
 pub use policy::{PolicyViolation, policy_violations};
@@ -73,6 +76,8 @@ pub struct Input<'a> {
     pub dotenv: Option<&'a str>,
     /// Texts of all further files that it names, by their path below the project folder.
     pub files: &'a BTreeMap<String, String>,
+    /// Those of secrets and configs that are no text, in base64.
+    pub binaries: &'a BTreeMap<String, String>,
     /// Files that are laid over this one, in this order, by their path in `files`.
     pub overrides: &'a [String],
     /// Chosen profiles; empty: those of `COMPOSE_PROFILES`.
@@ -116,6 +121,9 @@ pub struct Parsed {
     pub spec: ApplicationSpec,
     /// The public variables, by service.
     pub public: BTreeMap<String, PublicKeys>,
+    /// What the files of containers hold, by the key of their references, `secrets/NAME` or `configs/NAME`.
+    /// Such a reference has version 0: the caller moves the content into the vault.
+    pub contents: BTreeMap<String, Content>,
     /// What has no effect. Safe to store and show: no environment value is in it.
     pub warnings: Vec<Diagnostic>,
     root: Node,
@@ -232,6 +240,7 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
     let sources = environment::Sources {
         variables: &variables,
         files: input.files,
+        binaries: input.binaries,
         loaded_bytes: Default::default(),
     };
     let application = application::read(&cx, &Item::root(&root), sources, input.project_directory);
@@ -244,6 +253,7 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         name: input.project_name.map(str::to_owned).or(application.name),
         spec: application.spec,
         public: application.public,
+        contents: application.contents,
         warnings,
         root,
         sources: cx.take_sources(),
@@ -273,6 +283,30 @@ pub fn referenced_files_of(input: &Input<'_>) -> Vec<String> {
     paths.into_iter().collect()
 }
 
+/// What the secrets and configs of a file are made of on the client's machine; best effort on a broken file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContentSources {
+    /// Files, by path below the project folder. They may hold anything, while all others are text.
+    pub files: BTreeSet<String>,
+    /// Variables of the shell.
+    pub variables: BTreeSet<String>,
+}
+
+/// Names what the secrets and configs of a file are made of.
+pub fn content_sources_of(input: &Input<'_>) -> ContentSources {
+    if input.text.len() > limits::MAX_FILE_BYTES {
+        return ContentSources::default();
+    }
+    let cx = Cx::new(Source::new(input.file_name, input.text));
+    let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
+    let root = model::load(&cx, input, &mut variables).root;
+    root.as_ref()
+        .map_or_else(ContentSources::default, |root| ContentSources {
+            files: contents::paths(&Item::root(root)),
+            variables: contents::variables(&Item::root(root)),
+        })
+}
+
 fn files_of(root: &Node) -> BTreeSet<String> {
     let cx = Cx::new(Source::default());
     let root = Item::root(root);
@@ -285,14 +319,7 @@ fn files_of(root: &Node) -> BTreeSet<String> {
         .flat_map(|item| environment::wanted(&cx, &item))
         .map(|wanted| wanted.path)
         .collect();
-    for section in ["secrets", "configs"] {
-        let entries = root
-            .child(section)
-            .map(|section| section.entries())
-            .unwrap_or_default();
-        let files = entries.iter().filter_map(|entry| entry.child("file"));
-        paths.extend(files.filter_map(|file| mounts::within(file.raw()?)));
-    }
+    paths.extend(contents::paths(&root));
     for item in services.iter().filter_map(|service| service.child("label_file")) {
         let items = item.items().into_iter().chain([item.clone()]);
         paths.extend(items.filter_map(|item| mounts::within(item.raw()?)));

@@ -30,6 +30,14 @@ pub const MAX_PARAMETERS: usize = 200;
 pub const MAX_MOUNTS: usize = 1_000;
 /// Most text of all env files, each counted in each service that names it.
 pub const MAX_ENV_FILES_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of one secret or config, which the vault takes as one value.
+pub const MAX_CONTENT_BYTES: usize = 180 * 1024;
+/// Most bytes of one config that the release itself holds (`x-berth-public`).
+pub const MAX_PUBLIC_CONTENT_BYTES: usize = 32 * 1024;
+/// Most bytes of all secrets and configs of a file.
+pub const MAX_CONTENTS_BYTES: usize = 2 * 1024 * 1024;
+/// Most secrets and configs of one service.
+pub const MAX_FILES_OF_SERVICE: usize = 100;
 /// Longest line of a snippet, in characters.
 pub const MAX_SNIPPET_CHARS: usize = 160;
 /// Least memory limit that Docker Engine accepts.

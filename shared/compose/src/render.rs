@@ -2,6 +2,7 @@
 
 use crate::{
     render_container::{mount_entries, networks, port_text, runtime},
+    render_contents::{self, Contents},
     render_deploy::{affinity, deploy, duration, restart_word},
     yaml::Yaml,
 };
@@ -80,9 +81,14 @@ pub fn render(
         labels.text("berth.schedule", batch.schedule.as_ref());
         top.add("labels", labels.map());
     }
-    let services = spec.services.iter();
-    let services = services.map(|(name, service)| (name.clone(), service_entries(name, service, reveal)));
+    let mut contents = Contents::default();
+    let services = spec.services.iter().map(|(name, service)| {
+        let mut entries = service_entries(name, service, reveal);
+        render_contents::mounted(&mut entries, &service.container, &mut contents);
+        (name.clone(), entries.map())
+    });
     top.add("services", Yaml::Map(services.collect()));
+    contents.declared(&mut top);
     let volumes = spec
         .volumes
         .iter()
@@ -134,7 +140,7 @@ fn service_entries(
     name: &str,
     service: &ServiceSpec,
     reveal: &dyn Fn(&str, &str, &EnvironmentValue) -> Option<String>,
-) -> Yaml {
+) -> Entries {
     let container = &service.container;
     let mut out = Entries::default();
     out.add("image", Yaml::text(&container.image));
@@ -186,7 +192,7 @@ fn service_entries(
     }
     out.nested("deploy", deploy(service));
     runtime(&mut out, container);
-    out.map()
+    out
 }
 
 fn environment(
@@ -244,7 +250,7 @@ fn environment(
 }
 
 /// A name that interpolation can read.
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     let good = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = key.chars().map(good).collect();
     if name.starts_with(|c: char| c.is_ascii_digit()) {

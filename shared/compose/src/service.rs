@@ -1,7 +1,7 @@
 //! One service of the file.
 
 use crate::{
-    PublicKeys,
+    PublicKeys, contents,
     cx::{Cx, Item, shorten},
     deploy, environment, keys, labels, mounts, networks, ports,
     rules::Rules,
@@ -24,6 +24,7 @@ pub(crate) struct Scope<'a> {
     pub volumes: mounts::Volumes<'a>,
     pub networks: &'a BTreeMap<String, NetworkSpec>,
     pub environment: environment::Sources<'a>,
+    pub contents: &'a contents::Declared,
 }
 
 /// Reads a service. Faults are reported and leave defaults behind.
@@ -72,6 +73,7 @@ pub(crate) fn read(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> (ServiceSpec,
             "remove `ports`, or `network_mode`",
         );
     }
+    container.files = contents::of_service(cx, item, scope.contents, &container.mounts);
     container.labels = labels.container.clone();
     container.environment = values
         .into_iter()

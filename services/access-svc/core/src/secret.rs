@@ -6,8 +6,8 @@ use berth_eventsourcing::LoadedStream;
 use berth_ids::{ClusterId, SecretId};
 use std::collections::BTreeSet;
 
-/// The longest scope, in bytes.
-pub const MAX_SECRET_SCOPE_BYTES: usize = 130;
+/// The longest scope, in bytes: names of an application and of a secret or config, and what is between.
+pub const MAX_SECRET_SCOPE_BYTES: usize = 200;
 /// The most values of one version.
 pub const MAX_SECRET_KEYS: usize = 1_000;
 

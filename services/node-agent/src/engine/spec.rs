@@ -2,14 +2,18 @@
 
 use berth_agent_core::{Wanted, names};
 use berth_events::spec::{
-    ContainerSpec, EnvironmentValue, HealthcheckSpec, MountSource, MountSpec, ResourceSpec, SecretRef,
+    ContainerSpec, EnvironmentValue, FileSpec, HealthcheckSpec, MountSource, MountSpec, ResourceSpec,
+    SecretRef,
 };
 use berth_ids::{ClusterId, NodeId};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
     MountTmpfsOptions, MountType, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// Nanoseconds of processor time in a thousandth of a core.
 const NANOS_PER_MILLI_CPU: u64 = 1_000_000;
@@ -27,6 +31,8 @@ pub struct Recipe<'a> {
     pub secrets: &'a BTreeMap<SecretRef, String>,
     /// Digest of its image in the registry, if it came from one.
     pub image_digest: Option<&'a str>,
+    /// Where its files are, called by their number.
+    pub files: Option<&'a Path>,
 }
 
 /// The body of the engine's create call.
@@ -60,7 +66,7 @@ pub(super) fn body(recipe: &Recipe<'_>) -> ContainerCreateBody {
         healthcheck: spec.healthcheck.as_ref().map(healthcheck),
         stop_signal: spec.stop_signal.clone(),
         stop_timeout: spec.stop_grace_period_ms.map(|ms| signed(ms.div_ceil(1_000))),
-        host_config: Some(host_config(recipe.wanted)),
+        host_config: Some(host_config(recipe)),
         networking_config: networking(recipe.wanted),
         ..ContainerCreateBody::default()
     }
@@ -98,9 +104,11 @@ fn healthcheck(check: &HealthcheckSpec) -> HealthConfig {
     }
 }
 
-fn host_config(wanted: &Wanted) -> HostConfig {
+fn host_config(recipe: &Recipe<'_>) -> HostConfig {
+    let wanted = recipe.wanted;
     let spec = &*wanted.container;
-    let (binds, mounts) = mounts(wanted);
+    let (binds, mut mounts) = mounts(wanted);
+    mounts.extend(files(spec, recipe.files));
     let resources = resources(spec.resources);
     HostConfig {
         binds: Some(binds),
@@ -193,6 +201,19 @@ fn mounts(wanted: &Wanted) -> (Vec<String>, Vec<Mount>) {
         }
     }
     (binds, mounts)
+}
+
+/// Each file of a secret or config, mounted at its place.
+fn files(spec: &ContainerSpec, folder: Option<&Path>) -> Vec<Mount> {
+    let files = spec.files.iter().enumerate().zip(folder.into_iter().cycle());
+    let mount = |((index, file), folder): ((usize, &FileSpec), &Path)| Mount {
+        target: Some(file.target.clone()),
+        source: Some(folder.join(index.to_string()).to_string_lossy().into_owned()),
+        typ: Some(MountType::BIND),
+        read_only: Some(true),
+        ..Mount::default()
+    };
+    files.map(mount).collect()
 }
 
 fn typed(mount: &MountSpec, typ: MountType, source: Option<String>) -> Mount {

@@ -57,6 +57,14 @@ impl Worker {
         });
     }
 
+    /// Removes files of containers that are neither wanted nor there.
+    pub(super) fn sweep_files(&self) {
+        let wanted = self.node.assignment().wanted().keys();
+        let known: BTreeSet<_> = wanted.chain(self.node.seen().keys()).copied().collect();
+        let files = self.context.files.clone();
+        drop(tokio::task::spawn_blocking(move || files.sweep(&known)));
+    }
+
     /// A cleaning ended; `left` says that something stays because it is used.
     pub(super) fn cleaned(&mut self, volumes: BTreeSet<String>, left: bool) {
         self.cleaning = false;

@@ -120,6 +120,7 @@ impl Worker {
                 self.engine_up = true;
                 self.away_delay = AWAY_DELAY;
                 self.node.looked(look, containers, self.moment());
+                self.sweep_files();
                 // A doorbell during the look asks for another one.
                 let next = Instant::now() + LOOK_INTERVAL;
                 self.look_at = Some(self.look_at.map_or(next, |at| at.min(next)));

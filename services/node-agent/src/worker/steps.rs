@@ -1,9 +1,9 @@
 //! Carries out one step on the engine and looks at the container afterwards.
 
-use super::{SecretError, SecretSource, WorkerOptions};
+use super::{SecretSource, WorkerOptions, files::Files};
 use crate::engine::{Dropped, Engine, EngineError, ImageError, Key, Order, Recipe, SharedError};
 use berth_agent_core::{Container, Failure, Seen, Step, Wanted, names};
-use berth_events::{FailureReason, spec::EnvironmentValue, spec::SecretRef};
+use berth_events::FailureReason;
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
 use berth_service_kit::telemetry;
 use std::{
@@ -24,7 +24,8 @@ pub(super) struct Context {
     pub(super) engine: Engine,
     node_id: NodeId,
     cluster_id: ClusterId,
-    secrets: Arc<dyn SecretSource>,
+    pub(super) secrets: Arc<dyn SecretSource>,
+    pub(super) files: Files,
     /// Told when an image has to be fetched.
     fetching: mpsc::Sender<(AllocationId, String)>,
     steps: Semaphore,
@@ -56,6 +57,7 @@ impl Context {
             node_id: options.node_id,
             cluster_id: options.cluster_id,
             secrets: Arc::clone(&options.secrets),
+            files: Files::new(options.state.path()),
             fetching,
             steps: Semaphore::new(MAX_PARALLEL_STEPS),
             stops: Semaphore::new(MAX_PARALLEL_STOPS),
@@ -159,11 +161,7 @@ impl Context {
             (Step::Create, Some(wanted), _) => self.create(wanted).await,
             (Step::Start | Step::Restart, Some(wanted), Some(container)) => {
                 let started = self.start(wanted, container).await;
-                self.after(
-                    started.map_err(|e| failure(FailureReason::Start, &e)),
-                    &container.id,
-                )
-                .await
+                self.after(started, &container.id).await
             }
             (Step::Stop { grace }, _, Some(container)) => {
                 let stopped = self.engine.stop(&container.id, *grace).await;
@@ -183,6 +181,9 @@ impl Context {
             }
             (Step::Remove, _, Some(container)) => {
                 let removed = self.engine.remove(&container.id).await;
+                if removed.is_ok() {
+                    self.files.remove(work.id);
+                }
                 let outcome = removed.map_err(|e| failure(FailureReason::Start, &e));
                 self.after(outcome, &container.id).await
             }
@@ -251,6 +252,7 @@ impl Context {
 
     async fn try_create(&self, wanted: &Wanted) -> Result<String, Failure> {
         let secrets = self.secrets_of(wanted).await?;
+        let files = self.files_of(wanted).await?;
         let pinned = wanted.placed.image_digest.as_deref();
         // At the same time: nobody is to wait for the name of the bytes.
         let (shared, digest) = tokio::join!(
@@ -264,6 +266,7 @@ impl Context {
             node_id: self.node_id,
             secrets: &secrets,
             image_digest: digest.as_deref(),
+            files: files.as_deref(),
         };
         let name = names::container_name(wanted, false);
         match self.engine.create(&name, &recipe).await {
@@ -295,36 +298,15 @@ impl Context {
         })
     }
 
-    async fn secrets_of(&self, wanted: &Wanted) -> Result<BTreeMap<SecretRef, String>, Failure> {
-        let refs: BTreeSet<SecretRef> = wanted
-            .container
-            .environment
-            .values()
-            .filter_map(|value| match value {
-                EnvironmentValue::Secret(secret) => Some(secret.clone()),
-                EnvironmentValue::Plain(_) => None,
-            })
-            .collect();
-        if refs.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        match self.secrets.open(wanted.placed.allocation_id, refs.clone()).await {
-            Ok(values) if refs.iter().all(|secret| values.contains_key(secret)) => Ok(values),
-            Ok(_) => Err(Failure::Final {
-                reason: FailureReason::Secrets,
-                message: "the platform did not give all secrets of the container; deploy it again".to_owned(),
-            }),
-            Err(SecretError::Away(_)) => Err(Failure::Waiting),
-            Err(error @ SecretError::Refused(_)) => Err(Failure::Passing {
-                reason: FailureReason::Secrets,
-                message: error.to_string(),
-            }),
-        }
-    }
-
-    async fn start(&self, wanted: &Wanted, container: &Container) -> Result<(), EngineError> {
-        self.engine.join_networks(wanted, container).await?;
-        self.engine.start(&container.id).await
+    async fn start(&self, wanted: &Wanted, container: &Container) -> Result<(), Failure> {
+        // A reboot took the files away.
+        self.files_of(wanted).await?;
+        let failed = |error| failure(FailureReason::Start, &error);
+        self.engine
+            .join_networks(wanted, container)
+            .await
+            .map_err(failed)?;
+        self.engine.start(&container.id).await.map_err(failed)
     }
 }
 

@@ -139,6 +139,7 @@ mod tests {
                 environment: &Default::default(),
                 dotenv: None,
                 files: &Default::default(),
+                binaries: &Default::default(),
                 overrides: &[],
                 profiles: &[],
                 project_directory: None,

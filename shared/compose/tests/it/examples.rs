@@ -70,6 +70,7 @@ fn ours(file: &Path, folder_name: &str) -> Result<Value, String> {
             environment: &environment,
             dotenv: dotenv.as_deref(),
             files: &files,
+            binaries: &BTreeMap::new(),
             overrides: &[],
             profiles: &[],
             project_directory: Some(folder_name),

@@ -128,6 +128,7 @@ fn files_to_send_along() {
         environment: &environment,
         dotenv: None,
         files: &files,
+        binaries: &BTreeMap::new(),
         overrides: &[],
         profiles: &[],
         project_directory: None,

@@ -1,6 +1,7 @@
 //! Compose files as users write them: what they mean, and what is said of their faults.
 
 mod common;
+mod contents;
 mod engine;
 mod examples;
 mod faults;

@@ -111,8 +111,6 @@ fn top_level() {
             place services that talk to each other on one node; networks across nodes come with a later release
         W 2:35 [compose.unsupported_key] networks.far.attachable: `attachable` has no effect
             a bridge is attachable on its node anyway
-        W 3:1 [compose.unsupported_key] secrets: `secrets` has no effect
-            use environment variables, which are kept in the vault
         W 4:1 [compose.unknown_key] includs: `includs` is no key that Compose has here; it has no effect
             remove it, or begin its name with `x-` if it is a note of your own
         W 5:15 [compose.unknown_key] volumes.d.drvier: `drvier` is no key that Compose has here; it has no effect

@@ -33,6 +33,7 @@ fn create(container: ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> se
         node_id: NodeId::default(),
         secrets,
         image_digest: None,
+        files: Some(Path::new("/run/berth/1")),
     };
     serde_json::to_value(body(&recipe)).unwrap()
 }
@@ -59,6 +60,30 @@ fn resources_are_in_the_units_of_the_engine() {
     );
     assert_eq!(host["PidsLimit"], 7);
     assert!(host.get("ShmSize").is_none());
+}
+
+#[test]
+fn files_are_mounted_one_by_one_and_read_only() {
+    let file = |target: &str| FileSpec {
+        target: target.to_owned(),
+        content: EnvironmentValue::Plain("planted".to_owned()),
+        uid: None,
+        gid: None,
+        mode: None,
+    };
+    let spec = ContainerSpec {
+        files: vec![file("/run/secrets/a"), file("/etc/b")],
+        ..ContainerSpec::default()
+    };
+    let body = create(spec, &BTreeMap::new());
+    let mount = |index: u32, target: &str| {
+        serde_json::json!({
+            "Type": "bind", "Source": format!("/run/berth/1/{index}"), "Target": target, "ReadOnly": true
+        })
+    };
+    let expected = serde_json::json!([mount(0, "/run/secrets/a"), mount(1, "/etc/b")]);
+    assert_eq!(body["HostConfig"]["Mounts"], expected);
+    assert!(!body.to_string().contains("planted"));
 }
 
 #[test]
