@@ -6,7 +6,7 @@ mod common;
 use async_trait::async_trait;
 use berth_events::{
     FailureReason, Observed,
-    spec::{ContainerSpec, EnvironmentValue, RestartCondition, SecretRef},
+    spec::{ContainerSpec, EnvironmentValue, FileSpec, RestartCondition, SecretRef},
 };
 use berth_ids::{AllocationId, SecretId};
 use berth_node_agent::{
@@ -158,4 +158,73 @@ async fn a_machine_that_reboots_alone_runs_what_its_disk_says() {
     rig.removed(late_id).await;
     let after = rig.docker(&["inspect", "-f", "{{.State.StartedAt}}", "shop_web_1"]);
     assert_eq!(before, after);
+}
+
+fn file(target: &str, content: EnvironmentValue, mode: Option<u32>, uid: Option<u32>) -> FileSpec {
+    FileSpec {
+        target: target.into(),
+        content,
+        uid,
+        gid: None,
+        mode,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_secrets_are_in_memory_and_come_back_after_a_reboot() {
+    let mut rig = Rig::with_secrets(Arc::new(Faulty(AtomicU32::new(0))));
+    let one = placed(1, "web", policy(ANY));
+    let id = one.allocation_id;
+    let secret = |key: &str| {
+        EnvironmentValue::Secret(SecretRef {
+            secret_id: SecretId::from_u128(5),
+            version: 1,
+            key: key.into(),
+        })
+    };
+    let spec = ContainerSpec {
+        read_only: true,
+        files: vec![
+            file("/run/secrets/word", secret("secrets/word"), Some(0o400), Some(7)),
+            file(
+                "/etc/app/x.conf",
+                EnvironmentValue::Plain("public".into()),
+                None,
+                None,
+            ),
+        ],
+        ..sleeper()
+    };
+    rig.order(vec![(one, spec)], &[]).await;
+    rig.running(id).await;
+    let look = "cat /run/secrets/word /etc/app/x.conf; stat -c '%a %u' /run/secrets/word /etc/app/x.conf; \
+                echo x 2>/dev/null >/run/secrets/word || echo refused";
+    let seen = |rig: &mut Rig| rig.docker(&["exec", "shop_web_1", "sh", "-c", look]);
+    let expected = "openpublic400 7\n444 0\nrefused";
+    assert_eq!(seen(&mut rig), expected);
+    let source = "{{range .Mounts}}{{.Source}} {{end}}";
+    let sources = rig.docker(&["inspect", "-f", source, "shop_web_1"]);
+    let folder = std::path::Path::new(sources.split(' ').next().unwrap())
+        .parent()
+        .unwrap()
+        .to_owned();
+    let kind = std::process::Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&kind.stdout).trim(), "tmpfs");
+    // As a reboot: the agent is gone, the container has ended, memory is empty.
+    rig.kill_agent();
+    rig.docker(&["kill", "shop_web_1"]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    rig.start_agent();
+    rig.eventually("the container runs again", |rig| {
+        rig.docker(&["inspect", "-f", "{{.State.Running}}", "shop_web_1"]) == "true"
+    })
+    .await;
+    assert_eq!(seen(&mut rig), expected);
+    rig.order(vec![], &[id]).await;
+    rig.removed(id).await;
+    assert!(!folder.exists(), "the files outlived their container");
 }

@@ -27,6 +27,9 @@ const PLANTED: &[(&str, &str)] = &[
     ("interpolated from .env", "plantedcharlie5f0b"),
     ("a changed value", "planteddelta28aa"),
     ("berth run --env", "plantedecho61c4"),
+    ("a secret's file", "plantedfoxtrot0d9b"),
+    ("a secret's variable", "plantedgolf77f2"),
+    ("a config's text", "plantedhotelc33e"),
 ];
 /// A value that is marked public.
 const PUBLIC: &str = "plantedpublicfe37";
@@ -289,8 +292,10 @@ fn each_role_keeps_to_its_own(database: &Database, service: &str) -> Result<()> 
 
 fn plant(platform: &Platform) -> Result<()> {
     let value = |number: usize| PLANTED[number].1;
-    platform.file(".env", &format!("FROM_DOT_ENV={}\n", value(2)))?;
     platform.file("web.env", &format!("BRAVO={}\n", value(1)))?;
+    platform.file("foxtrot.txt", value(5))?;
+    let (golf, hotel) = (value(6), value(7));
+    platform.file(".env", &format!("FROM_DOT_ENV={}\nGOLF={golf}\n", value(2)))?;
     let compose = |alpha: &str| {
         format!(
             "services:
@@ -302,6 +307,13 @@ fn plant(platform: &Platform) -> Result<()> {
       CHARLIE: ${{FROM_DOT_ENV}}
       SHOWN: {PUBLIC}
     x-berth-public: [SHOWN]
+    secrets: [foxtrot, golf]
+    configs: [hotel]
+secrets:
+  foxtrot: {{file: foxtrot.txt}}
+  golf: {{environment: GOLF}}
+configs:
+  hotel: {{content: {hotel}}}
 "
         )
     };
@@ -336,6 +348,14 @@ fn the_containers_have_the_values(platform: &Platform) -> Result<()> {
                 "{way} in inspect"
             );
             ensure!(!labels.contains(value), "{way} stands in the labels of {name}");
+        }
+        if slot == "planted/" {
+            let files = ["/run/secrets/foxtrot", "/run/secrets/golf", "/hotel"];
+            let inside = node.docker(&["exec", &name, "cat", files[0], files[1], files[2]])?;
+            for (way, value) in &PLANTED[5..] {
+                ensure!(inside.contains(value), "{way} is missing in {name}: {inside}");
+                ensure!(!shown.to_string().contains(value), "{way} in inspect");
+            }
         }
     }
     Ok(())

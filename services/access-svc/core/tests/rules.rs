@@ -367,6 +367,6 @@ fn a_version_of_a_secret_is_recorded_once() {
         destroyed: false,
     };
     assert!(store(&known, &wanted).unwrap().is_empty());
-    wanted.scope = "x".repeat(200);
+    wanted.scope = "x".repeat(berth_access_core::MAX_SECRET_SCOPE_BYTES + 1);
     assert_eq!(store(&known, &wanted).unwrap_err().code, "access.scope_invalid");
 }

@@ -193,7 +193,7 @@ impl Track {
             Failure::Waiting => {
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = Some(now.plus(backoff(RESTART_DELAY, self.failures)));
-                if *step == Step::Create {
+                if matches!(step, Step::Create | Step::Start | Step::Restart) {
                     self.set_back(RetryStep::Secrets, AWAITS_SECRETS, self.failures, None, moment);
                 }
                 return;
