@@ -3,6 +3,7 @@
 //! The version is negotiated: Docker 20.10 speaks 1.41, and the client's own version would be refused.
 
 mod describe;
+mod exec;
 mod facts;
 mod images;
 mod logs;
@@ -11,11 +12,15 @@ mod shared;
 mod spec;
 mod stats;
 
+pub use exec::Ran;
 pub use facts::disk_bytes;
 pub use images::{ImageError, Key, Login, Order, Refusal};
+pub use images::ImageError;
+pub(crate) use logs::SECRET_FILE;
 pub use logs::{LogChunk, LogRequest};
 pub use shared::{Dropped, SharedError};
 pub use spec::Recipe;
+pub(crate) use spec::file_name;
 
 use berth_agent_core::{Seen, names};
 use berth_ids::{AllocationId, NodeId};

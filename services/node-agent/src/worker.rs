@@ -7,6 +7,7 @@ mod engine_watch;
 mod files;
 mod handle;
 mod keeping;
+mod probes;
 mod secrets;
 mod steps;
 mod values;
@@ -23,6 +24,7 @@ use berth_ids::{AllocationId, ClusterId, NodeId, Timestamp};
 use done::{Done, Task};
 use engine_watch::{Bell, watch_engine};
 use keeping::Keeping;
+use probes::{Probes, Word};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -101,6 +103,7 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
     let (bells, bell_queue) = mpsc::channel(BELL_QUEUE);
     let watching = watch_engine(options.engine.clone(), node_id, bells, options.shutdown.clone());
     let (fetching, fetch_queue) = mpsc::channel(BELL_QUEUE);
+    let (words, word_queue) = mpsc::channel(BELL_QUEUE);
     let context = Arc::new(Context::new(&options, fetching));
     let worker = Worker {
         node,
@@ -111,6 +114,8 @@ pub fn start(options: WorkerOptions) -> Result<WorkerHandle, WorkerError> {
         orders: order_queue,
         bells: bell_queue,
         fetches: fetch_queue,
+        words: word_queue,
+        probes: Probes::new(words),
         _watcher: AbortOnDropHandle::new(tokio::spawn(watching)),
         status: status_in,
         steps: JoinSet::new(),
@@ -147,6 +152,9 @@ struct Worker {
     bells: mpsc::Receiver<Bell>,
     /// Images that the engine begins to fetch.
     fetches: mpsc::Receiver<(AllocationId, String)>,
+    /// What probes say.
+    words: mpsc::Receiver<Word>,
+    probes: Probes,
     _watcher: AbortOnDropHandle<()>,
     status: watch::Sender<Status>,
     steps: JoinSet<Done>,
@@ -186,6 +194,7 @@ impl Worker {
                 Some(order) = self.orders.recv() => self.take_orders(order),
                 Some(bell) = self.bells.recv() => self.take_bells(bell),
                 Some((id, image)) = self.fetches.recv() => self.node.pulling(id, &image, self.moment()),
+                Some((id, verdict)) = self.words.recv() => self.node.probed(id, verdict, self.moment()),
                 Some(done) = self.steps.join_next_with_id() => self.take_done(done),
                 () = wake => {}
             }
@@ -201,6 +210,7 @@ impl Worker {
         if !self.engine_up {
             return self.look_at;
         }
+        self.keep_probes();
         let moment = self.moment();
         let plan = self.node.plan(moment, self.bus_up);
         let wake_at = plan.wake_at.map(|at| self.instant(at));

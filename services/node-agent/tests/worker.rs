@@ -6,10 +6,11 @@ mod common;
 use berth_events::{
     FailureReason, Observed, ProjectSpec, RetryStep,
     spec::{
-        ContainerSpec, EnvironmentValue, HealthcheckSpec, MountSource, MountSpec, PortSpec, PullPolicy,
-        RestartCondition, RestartPolicy, VolumeSpec,
+        ContainerSpec, EnvironmentValue, HealthcheckSpec, MountSource, MountSpec, PortSpec, ProbeCheck,
+        ProbeSpec, PullPolicy, RestartCondition, RestartPolicy, VolumeSpec,
     },
 };
+use berth_node_agent::worker::Order;
 use common::{IMAGE, Rig, named, placed, policy, shell, sleeper};
 use std::collections::BTreeMap;
 
@@ -414,4 +415,46 @@ async fn a_killed_engine_comes_back_to_what_it_should_run() {
     rig.eventually("three run", |rig| rig.docker(&["ps", "-q"]).lines().count() == 3)
         .await;
     assert!(rig.remote.status().engine_up);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_the_container_says_how_it_is() {
+    let mut rig = Rig::new();
+    let web = placed(1, "web", policy(ANY));
+    let id = web.allocation_id;
+    let spec = ContainerSpec {
+        probe: Some(ProbeSpec {
+            check: ProbeCheck::Command {
+                line: "test ! -e /ill || { echo it is ill: $WORD; false; }".into(),
+            },
+            timeout_ms: 1_000,
+            initial_delay_ms: 500,
+        }),
+        environment: BTreeMap::from([("WORD".to_owned(), EnvironmentValue::Plain("planted".into()))]),
+        labels: BTreeMap::from([("berth.replace_unhealthy".to_owned(), "3".to_owned())]),
+        ..sleeper()
+    };
+    let healthy = |state: &Observed, wanted: bool| match state {
+        Observed::Running { healthy, .. } => *healthy == Some(wanted),
+        _ => false,
+    };
+    rig.remote.tell(Order::BusUp(true)).await;
+    rig.order(vec![(web, spec)], &[]).await;
+    rig.until(id, "healthy", |state| healthy(state, true)).await;
+    rig.docker(&["exec", "shop_web_1", "touch", "/ill"]);
+    let state = rig.until(id, "unhealthy", |state| healthy(state, false)).await;
+    match state {
+        Observed::Running { health_output, .. } => assert_eq!(health_output, "exit code 1: it is ill: ***"),
+        state => panic!("{state:?}"),
+    }
+    let state = rig
+        .until(id, "given up", |state| {
+            failed_with(state, FailureReason::Unhealthy)
+        })
+        .await;
+    assert!(format!("{state:?}").contains("it is ill"), "{state:?}");
+    rig.eventually("it is stopped", |rig| {
+        rig.docker(&["inspect", "-f", "{{.State.Running}}", "shop_web_1"]) == "false"
+    })
+    .await;
 }

@@ -2,8 +2,7 @@
 
 use berth_events::{
     AllocationEvent, AllocationRunning, ApplicationEvent, Endpoint, EndpointHealth, EndpointSet, Event,
-    NodeEvent, PlacementDecided, PlacementEvent, PortBinding, Recorded,
-    spec::{ContainerSpec, HealthcheckSpec},
+    NodeEvent, PlacementDecided, PlacementEvent, PortBinding, Recorded, spec::ContainerSpec,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
@@ -161,7 +160,7 @@ impl EndpointView {
                 service: placed.service.clone(),
                 slot: placed.slot,
                 node_id: decided.node_id,
-                checked: spec.is_some_and(has_check),
+                checked: spec.is_some_and(ContainerSpec::has_check),
                 running: false,
                 healthy: None,
                 addresses: BTreeMap::new(),
@@ -329,14 +328,9 @@ fn health(row: &EndpointRow, node: &NodeRow) -> EndpointHealth {
     }
 }
 
-fn has_check(spec: &ContainerSpec) -> bool {
-    let named = |check: &HealthcheckSpec| check.test.first().is_some_and(|word| word != "NONE");
-    spec.healthcheck.as_ref().is_some_and(named)
-}
-
 impl View for EndpointView {
     const NAME: &'static str = "endpoints";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {

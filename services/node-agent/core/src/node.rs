@@ -1,13 +1,15 @@
 //! The whole agent without its engine and bus: what it must run, what it saw, what it does next, what it
 //! reports. The shell and the simulation drive this one value.
 
+mod health;
 mod holds;
 mod reporting;
+
+pub use health::{Probing, Verdict};
 
 use crate::{
     assignment::{Applied, ApplyError, Assignment},
     journal::{Journal, Urgency},
-    reports::{is_news, observed, urgency},
     seen::Seen,
     step::{Desired, Failure, Situation, Step, next_step},
     track::Track,
@@ -67,6 +69,8 @@ pub struct Node {
     touched: BTreeMap<AllocationId, u64>,
     ticks: u64,
     busy: BTreeSet<AllocationId>,
+    /// What probes said last.
+    probes: BTreeMap<AllocationId, Verdict>,
     looked: bool,
     revision: u64,
     assignment_revision: u64,
@@ -103,6 +107,7 @@ impl Node {
             touched: BTreeMap::new(),
             ticks: 0,
             busy: BTreeSet::new(),
+            probes: BTreeMap::new(),
             looked: false,
             revision: 0,
             assignment_revision: 0,
@@ -320,36 +325,15 @@ impl Node {
             self.revision += 1;
         }
         self.seen.insert(id, seen);
+        self.note_health(id, moment);
         self.report(id, moment);
-    }
-
-    fn report(&mut self, id: AllocationId, moment: Moment) {
-        let (Some(desired), Some(seen)) = (self.desired(id), self.seen.get(&id)) else {
-            return;
-        };
-        let Some(track) = self.tracks.get_mut(&id) else {
-            return;
-        };
-        let Some(state) = observed(desired, seen, track) else {
-            return;
-        };
-        if is_news(track.reported.as_ref(), &state) {
-            let urgency = urgency(track.reported.as_ref(), &state);
-            track.reported = Some(state.clone());
-            self.revision += 1;
-            let what = ObservationKind::Allocation {
-                allocation_id: id,
-                state,
-            };
-            self.journal.record(what, urgency, moment.wall);
-        }
     }
 
     /// The next step with an effect, after all without one have been taken.
     fn step(&mut self, id: AllocationId, moment: Moment, bus_up: bool) -> Step {
         for _ in 0..MAX_NOTES {
             let (Some(desired), Some(seen), Some(track)) =
-                (self.desired(id), self.seen.get(&id), self.tracks.get(&id))
+                (self.desired(id), self.shown(id), self.tracks.get(&id))
             else {
                 return Step::Settled;
             };
@@ -360,8 +344,9 @@ impl Node {
                 now: moment.now,
                 bus_up,
                 blocked: self.is_blocked(id),
+                replace_at: self.replace_at(id),
             };
-            let step = next_step(desired, seen, track, situation);
+            let step = next_step(desired, &seen, track, situation);
             match step {
                 Step::GiveUp { .. } | Step::Finish(_) => {
                     if let Some(track) = self.tracks.get_mut(&id) {

@@ -32,6 +32,8 @@ pub struct Situation {
     pub bus_up: bool,
     /// Something that is going still holds what this container needs.
     pub blocked: bool,
+    /// When a container that stays unhealthy is given up; `None`: it is well, or never.
+    pub replace_at: Option<Timestamp>,
 }
 
 /// One step.
@@ -120,6 +122,8 @@ pub enum Failure {
 /// What to do next with one container.
 pub fn next_step(desired: Desired, seen: &Seen, track: &Track, situation: Situation) -> Step {
     match desired {
+        // It was given up while it ran: another takes its place.
+        Desired::Run(_) if track.end.is_some() && seen.is_running() => gone_step(seen, track, situation.now),
         Desired::Run(_) if track.end.is_some() => Step::Settled,
         Desired::Run(policy) => run_step(policy, seen, track, situation),
         Desired::Gone => gone_step(seen, track, situation.now),
@@ -144,7 +148,7 @@ fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situat
         Seen::Absent => Step::Create,
         Seen::Created(_) if situation.blocked => return Step::Blocked,
         Seen::Created(_) => Step::Start,
-        Seen::Running { .. } => return Step::Settled,
+        Seen::Running { health_output, .. } => return while_running(health_output, track, situation),
         Seen::Removing(_) => return Step::WaitUntil(situation.now.plus(REMOVAL_WAIT)),
         Seen::Ended { exit, output, .. } => match after_end(policy, *exit, output, track, situation) {
             Step::Restart => Step::Restart,
@@ -152,6 +156,23 @@ fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situat
         },
     };
     not_before(step, track, situation.now)
+}
+
+/// It runs: is it well?
+fn while_running(output: &str, track: &Track, situation: Situation) -> Step {
+    match situation.replace_at {
+        Some(at) if at > situation.now => Step::WaitUntil(at),
+        // Without the bus nobody could place another.
+        Some(_) if situation.bus_up => {
+            let since = track.unhealthy_since.unwrap_or(situation.now);
+            let seconds = situation.now.since(since).as_secs();
+            Step::GiveUp {
+                reason: FailureReason::Unhealthy,
+                message: format!("its check has failed for {seconds} s: {output}"),
+            }
+        }
+        Some(_) | None => Step::Settled,
+    }
 }
 
 fn after_end(

@@ -93,6 +93,9 @@ pub struct Track {
     /// Which step they were of. That the image is there says nothing about a create that fails.
     #[serde(skip)]
     pub failing: Option<FailureReason>,
+    /// Since when its checks say that it is ill, without a break.
+    #[serde(skip)]
+    pub unhealthy_since: Option<Timestamp>,
     /// The engine was asked to stop it, and it still runs.
     #[serde(skip)]
     pub stop_failed: bool,

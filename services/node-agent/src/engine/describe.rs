@@ -1,5 +1,6 @@
 //! What the engine says of a container, in the words of the core.
 
+use super::logs::{hide, secret_values};
 use berth_agent_core::{Container, MAX_MESSAGE_BYTES, Seen, names};
 use berth_events::{ExitStatus, PortBinding};
 use berth_ids::{AllocationId, Timestamp};
@@ -24,7 +25,8 @@ pub(super) fn seen(answer: &ContainerInspectResponse) -> Seen {
     match state.status.unwrap_or(Status::EMPTY) {
         Status::CREATED => Seen::Created(container),
         Status::RUNNING | Status::PAUSED | Status::RESTARTING => {
-            let (healthy, health_output) = state.health.as_ref().map_or((None, String::new()), health);
+            let health = state.health.as_ref().map(|health| self::health(health, answer));
+            let (healthy, health_output) = health.unwrap_or_default();
             Seen::Running {
                 container,
                 healthy,
@@ -55,7 +57,7 @@ fn ended(container: Container, state: &ContainerState) -> Seen {
     }
 }
 
-fn health(health: &Health) -> (Option<bool>, String) {
+fn health(health: &Health, answer: &ContainerInspectResponse) -> (Option<bool>, String) {
     let healthy = match health.status.unwrap_or(HealthStatusEnum::EMPTY) {
         HealthStatusEnum::HEALTHY => Some(true),
         HealthStatusEnum::UNHEALTHY => Some(false),
@@ -63,6 +65,10 @@ fn health(health: &Health) -> (Option<bool>, String) {
     };
     let last = health.log.as_ref().and_then(|log| log.last());
     let output = last.and_then(|result| result.output.clone()).unwrap_or_default();
+    let output = match healthy {
+        Some(false) => hide(&output, &secret_values(answer)),
+        Some(true) | None => output,
+    };
     (healthy, head(output.trim(), MAX_MESSAGE_BYTES).to_owned())
 }
 

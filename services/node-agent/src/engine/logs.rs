@@ -3,7 +3,7 @@
 use super::{Engine, EngineError};
 use berth_agent_core::{MAX_MESSAGE_BYTES, Seen};
 use berth_ids::Timestamp;
-use bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
+use bollard::{container::LogOutput, models::ContainerInspectResponse, query_parameters::LogsOptionsBuilder};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use std::time::Duration;
@@ -36,6 +36,8 @@ const LAST_LINES_PATIENCE: Duration = Duration::from_secs(2);
 /// What is read of them before values are hidden; far more than is told, so that a value that is cut in two
 /// falls away.
 const MAX_LAST_BYTES: usize = 16 * MAX_MESSAGE_BYTES;
+/// What the name of a secret's file on the node ends with.
+pub(crate) const SECRET_FILE: &str = "-secret";
 /// Values of the environment shorter than this are words, not secrets.
 const MIN_HIDDEN_CHARS: usize = 4;
 /// What is told in place of a value.
@@ -88,10 +90,7 @@ impl Engine {
             return Vec::new();
         };
         let inspected = docker.inspect_container(id, None).await;
-        let config = inspected.ok().and_then(|container| container.config);
-        let lines = config.and_then(|config| config.env).unwrap_or_default();
-        let values = lines.iter().filter_map(|line| line.split_once('='));
-        values.map(|(_, value)| value.to_owned()).collect()
+        inspected.map(|answer| secret_values(&answer)).unwrap_or_default()
     }
 
     /// Output of a container, standard output and error apart.
@@ -124,8 +123,29 @@ impl Engine {
     }
 }
 
+/// Values of a container's environment and of its secrets' files.
+pub(super) fn secret_values(answer: &ContainerInspectResponse) -> Vec<String> {
+    let config = answer.config.as_ref();
+    let lines = config
+        .and_then(|config| config.env.as_ref())
+        .into_iter()
+        .flatten();
+    let values = lines.filter_map(|line| line.split_once('='));
+    let values = values.map(|(_, value)| value.to_owned());
+    let sources = answer
+        .mounts
+        .iter()
+        .flatten()
+        .filter_map(|mount| mount.source.as_deref());
+    let files = sources.filter(|source| source.ends_with(SECRET_FILE));
+    // They are in memory, and no larger than the platform takes.
+    values
+        .chain(files.filter_map(|file| std::fs::read_to_string(file).ok()))
+        .collect()
+}
+
 /// The text without these values, longest first: one may be a part of another.
-fn hide(text: &str, values: &[String]) -> String {
+pub(super) fn hide(text: &str, values: &[String]) -> String {
     let mut values: Vec<&str> = values
         .iter()
         .flat_map(|value| value.lines().chain([value.as_str()]))

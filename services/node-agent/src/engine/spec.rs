@@ -1,5 +1,6 @@
 //! A container specification in the words of the engine.
 
+use super::SECRET_FILE;
 use berth_agent_core::{Wanted, names};
 use berth_events::spec::{
     ContainerSpec, EnvironmentValue, FileSpec, HealthcheckSpec, MountSource, MountSpec, ResourceSpec,
@@ -208,12 +209,21 @@ fn files(spec: &ContainerSpec, folder: Option<&Path>) -> Vec<Mount> {
     let files = spec.files.iter().enumerate().zip(folder.into_iter().cycle());
     let mount = |((index, file), folder): ((usize, &FileSpec), &Path)| Mount {
         target: Some(file.target.clone()),
-        source: Some(folder.join(index.to_string()).to_string_lossy().into_owned()),
+        source: Some(folder.join(file_name(index, file)).to_string_lossy().into_owned()),
         typ: Some(MountType::BIND),
         read_only: Some(true),
         ..Mount::default()
     };
     files.map(mount).collect()
+}
+
+/// What a file of a container is called on the node.
+pub(crate) fn file_name(index: usize, file: &FileSpec) -> String {
+    let secret = match &file.content {
+        EnvironmentValue::Secret(reference) => reference.key.starts_with("secrets/"),
+        EnvironmentValue::Plain(_) => false,
+    };
+    format!("{index}{}", if secret { SECRET_FILE } else { "" })
 }
 
 fn typed(mount: &MountSpec, typ: MountType, source: Option<String>) -> Mount {

@@ -2,6 +2,7 @@
 //! read-only one by one. They outlast the agent, and not the machine: after a reboot they are written again
 //! before their container is started.
 
+use crate::engine::file_name;
 use berth_events::spec::{EnvironmentValue, FileSpec, SecretRef};
 use berth_ids::AllocationId;
 use rustix::fs::statfs;
@@ -104,7 +105,7 @@ impl Files {
         }
         private(&unfinished)?;
         for (index, file) in files.iter().enumerate() {
-            let path = unfinished.join(index.to_string());
+            let path = unfinished.join(file_name(index, file));
             one(&path, file, &content(file, values)?)?;
         }
         if folder.exists() {
@@ -235,12 +236,16 @@ mod tests {
         let folder = files.folder(id).unwrap();
         let read = |name: &str| fs::read(folder.join(name)).unwrap();
         assert_eq!(
-            (read("0"), read("1"), read("2")),
+            (read("0"), read("1-secret"), read("2-secret")),
             (b"open".to_vec(), b"planted".to_vec(), vec![0, 1, 255])
         );
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(
-            (mode(&folder.join("0")), mode(&folder.join("1")), mode(&folder)),
+            (
+                mode(&folder.join("0")),
+                mode(&folder.join("1-secret")),
+                mode(&folder)
+            ),
             (0o444, 0o400, 0o700)
         );
         assert!(is_memory(&folder) && !folder.starts_with(data.path()));

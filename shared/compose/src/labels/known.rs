@@ -54,7 +54,7 @@ const LOGS: &str = "`berth logs` shows what the containers write";
 const MONITORING: &str = "`berth top` shows use of processor and memory";
 const BATCH: &str = "write restart: \"no\" to let the containers run to their end once";
 
-pub(super) const KNOWN: [Known; 41] = [
+pub(super) const KNOWN: [Known; 42] = [
     known("scale", Effect::Key),
     known("global", Effect::Key),
     known("depends", Effect::Key),
@@ -66,6 +66,7 @@ pub(super) const KNOWN: [Known; 41] = [
     known("probe.cmd", Effect::Service),
     known("probe.timeout_seconds", Effect::Service),
     known("probe.initial_delay_seconds", Effect::Service),
+    known("replace_unhealthy", Effect::Container),
     stored("routing.port_", ROUTE),
     stored("routing.session_sticky", ROUTE),
     stored("routing.weight", ROUTE),

@@ -108,6 +108,7 @@ impl<'n> Labels<'n> {
 
 /// Reads what the labels ask of the platform.
 pub(crate) fn typed(cx: &Cx, labels: &Labels<'_>) -> Typed {
+    probe::replace(cx, labels);
     let (routes, session_sticky, routing) = routing::routes(cx, labels);
     Typed {
         labels: ServiceLabels {

@@ -8,6 +8,14 @@ const HTTP_PORT: u16 = 80;
 const MAX_SECONDS: u64 = 3_600;
 const CURE: &str = "write http://container[:port][/path] or tcp://container:port";
 
+/// Longest time for which a container may be unhealthy before it is replaced.
+const MAX_UNHEALTHY_SECONDS: u64 = 86_400;
+
+/// Checks `replace_unhealthy`, which stays on the container, where the node's agent finds it.
+pub(super) fn replace(cx: &Cx, labels: &Labels<'_>) {
+    labels.number(cx, "replace_unhealthy", 0, MAX_UNHEALTHY_SECONDS);
+}
+
 /// Reads all `probe.*`.
 pub(super) fn read(cx: &Cx, labels: &Labels<'_>) -> Option<ProbeSpec> {
     let (url, cmd) = (labels.get("probe.url"), labels.get("probe.cmd"));

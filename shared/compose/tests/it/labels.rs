@@ -332,3 +332,18 @@ fn a_batch_job() {
     let bad = "labels: {aliyun.schedule: '0 30 2 * *'}\nservices: {job: {image: a}}";
     assert!(list(&Case::default().parse(bad).unwrap_err()).contains("no time in six fields"));
 }
+
+#[test]
+fn what_is_replaced_when_it_stays_unhealthy_is_said_on_the_container() {
+    let text = |seconds: &str| {
+        format!("services: {{web: {{image: a, labels: {{berth.replace_unhealthy: {seconds}}}}}}}")
+    };
+    let spec = Case::default().read(&text("30")).spec;
+    let labels = &spec.services["web"].container.labels;
+    assert_eq!(
+        labels.get("berth.replace_unhealthy").map(String::as_str),
+        Some("30")
+    );
+    let faults = Case::default().parse(&text("soon")).unwrap_err();
+    assert!(list(&faults).contains("replace_unhealthy"), "{}", list(&faults));
+}

@@ -265,8 +265,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl ContainerSpec {
-    /// Its own check decides when it is well.
+    /// A check decides when it is well: one of the engine or one of the agent.
     pub fn has_check(&self) -> bool {
+        self.has_healthcheck() || self.probe.is_some()
+    }
+
+    /// The engine checks it.
+    pub fn has_healthcheck(&self) -> bool {
         let check = self.healthcheck.as_ref();
         check.is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
     }

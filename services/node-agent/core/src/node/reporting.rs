@@ -1,11 +1,39 @@
 //! What the node reports, until its owner has it.
 
 use super::{Moment, Node};
-use crate::seen::Seen;
-use berth_events::{AllocationReport, Digest, RecordedUpTo, RetryStep};
+use crate::{
+    reports::{is_news, observed, urgency},
+    seen::Seen,
+};
+use berth_events::{AllocationReport, Digest, ObservationKind, RecordedUpTo, RetryStep};
 use berth_ids::AllocationId;
 
 impl Node {
+    /// Takes note of what is new of a container.
+    pub(super) fn report(&mut self, id: AllocationId, moment: Moment) {
+        let (Some(desired), Some(seen), Some(track)) =
+            (self.desired(id), self.shown(id), self.tracks.get(&id))
+        else {
+            return;
+        };
+        let Some(state) = observed(desired, &seen, track) else {
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(&id) else {
+            return;
+        };
+        if is_news(track.reported.as_ref(), &state) {
+            let urgency = urgency(track.reported.as_ref(), &state);
+            track.reported = Some(state.clone());
+            self.revision += 1;
+            let what = ObservationKind::Allocation {
+                allocation_id: id,
+                state,
+            };
+            self.journal.record(what, urgency, moment.wall);
+        }
+    }
+
     /// A container that ended and waits for its restart is told of at once, with its last words.
     pub(super) fn tell_end(&mut self, id: AllocationId, moment: Moment) {
         let is_wanted = self.assignment.wanted().contains_key(&id);

@@ -39,6 +39,7 @@ fn step(desired: Desired, seen: &Seen, track: &Track) -> Step {
         now: NOW,
         bus_up: true,
         blocked: false,
+        replace_at: None,
     };
     next_step(desired, seen, track, situation)
 }
@@ -68,6 +69,7 @@ fn a_start_waits_for_what_is_going() {
         now: NOW,
         bus_up: true,
         blocked: true,
+        replace_at: None,
     };
     let seen = Seen::Created(Container::default());
     assert_eq!(next_step(RUN, &seen, &Track::default(), situation), Step::Blocked);
@@ -147,6 +149,7 @@ fn a_crash_loop_is_given_up_only_while_the_bus_is_there() {
         now: NOW,
         bus_up: false,
         blocked: false,
+        replace_at: None,
     };
     assert_eq!(next_step(RUN, &ended(1), &track, away), Step::Restart);
 }
@@ -169,6 +172,7 @@ fn with_the_bus_away_a_vanished_container_is_made_again() {
         now: NOW,
         bus_up: false,
         blocked: false,
+        replace_at: None,
     };
     let mut track = Track {
         created: true,
