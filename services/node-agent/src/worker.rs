@@ -254,6 +254,7 @@ impl Worker {
                 step: step.clone(),
                 wanted,
                 container,
+                peers: self.node.peers(id),
                 let_go,
             };
             let context = Arc::clone(&self.context);

@@ -188,19 +188,22 @@ pub(crate) fn mode(cx: &Cx, item: &Item<'_>) -> Option<String> {
     let text = cx.text(item)?;
     match text.as_str() {
         "host" | "none" => Some(text),
+        other
+            if other
+                .strip_prefix("service:")
+                .is_some_and(|name| !name.is_empty()) =>
+        {
+            Some(text)
+        }
         "bridge" | "default" => None,
         other => {
-            let message = if other.starts_with("service:") || other.starts_with("container:") {
-                "sharing the network of another container comes with a later release".to_owned()
-            } else {
-                format!("`network_mode`: `{}` is not known", shorten(other))
-            };
-            cx.error(
-                item,
-                "compose.unknown_value",
-                message,
-                "write host or none, or use `networks`",
-            );
+            if other.starts_with("container:") {
+                crate::shares::foreign(cx, item);
+                return None;
+            }
+            let message = format!("`network_mode`: `{}` is not known", shorten(other));
+            let cure = "write host, none or service:NAME, or use `networks`";
+            cx.error(item, "compose.unknown_value", message, cure);
             None
         }
     }

@@ -220,21 +220,15 @@ fn container(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> ContainerSpec {
 }
 
 fn namespace(cx: &Cx, item: &Item<'_>, words: &[&str]) -> Option<String> {
-    if item
-        .raw()
-        .is_some_and(|text| text.starts_with("service:") || text.starts_with("container:"))
-    {
-        let message = format!(
-            "`{}`: sharing with another container comes with a later release",
-            item.key
-        );
-        cx.error(
-            item,
-            "compose.unsupported_value",
-            message,
-            format!("write one of {}", words.join(", ")),
-        );
-        return None;
+    match item.raw() {
+        Some(text) if text.strip_prefix("service:").is_some_and(|name| !name.is_empty()) => {
+            return Some(text.to_owned());
+        }
+        Some(text) if text.starts_with("container:") => {
+            crate::shares::foreign(cx, item);
+            return None;
+        }
+        Some(_) | None => {}
     }
     cx.word(item, words)
         .and_then(|index| words.get(index))

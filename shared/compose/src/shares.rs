@@ -1,4 +1,5 @@
-//! What services take of each other: `links`, `external_links`, `volumes_from`.
+//! What services take of each other: `links`, `external_links`, `volumes_from`, and namespaces
+//! (`network_mode`, `pid`, `ipc: service:X`).
 
 use crate::cx::{Cx, Item, shorten};
 use berth_events::spec::{
@@ -18,6 +19,9 @@ pub(crate) fn apply(cx: &Cx, services: &[Item<'_>], spec: &mut ApplicationSpec) 
             }
         }
         external(cx, item, spec);
+        for key in ["network_mode", "pid", "ipc"] {
+            namespace(cx, item, key, spec);
+        }
     }
     // A service may take what another takes of a third.
     for step in 0..MAX_CHAIN {
@@ -87,6 +91,61 @@ fn link(cx: &Cx, name: &str, entry: &Item<'_>, spec: &mut ApplicationSpec) {
             message,
             "let both join one network",
         );
+    }
+}
+
+/// A container that no service of the file has.
+pub(crate) fn foreign(cx: &Cx, item: &Item<'_>) {
+    let message = format!(
+        "`{}: {}`: which node has a container that is not of this file is not known",
+        item.key,
+        shorten(item.raw().unwrap_or_default())
+    );
+    let cure = "make it a service of this file, and write service:NAME";
+    cx.error(item, "compose.unsupported_value", message, cure);
+}
+
+/// `service:X`: on the node of the other one, after it.
+fn namespace(cx: &Cx, item: &Item<'_>, key: &str, spec: &mut ApplicationSpec) {
+    let Some(entry) = item.child(key) else { return };
+    let Some(target) = entry.raw().and_then(|mode| mode.strip_prefix("service:")) else {
+        return;
+    };
+    if target == item.key {
+        let message = format!("`{}` cannot share a namespace with itself", shorten(target));
+        cx.error(
+            &entry,
+            "compose.dependency_cycle",
+            message,
+            "name another service",
+        );
+    } else if known(cx, &entry, target, spec) {
+        needs(spec, item.key, target);
+        stay_together(spec, item.key, target);
+        if key == "ipc"
+            && let Some(other) = spec.services.get_mut(target)
+        {
+            // Unless the file says otherwise the engine would keep it to the container.
+            other
+                .container
+                .ipc_mode
+                .get_or_insert_with(|| "shareable".to_owned());
+        }
+    }
+}
+
+/// Only on nodes that run the other one.
+fn stay_together(spec: &mut ApplicationSpec, name: &str, target: &str) {
+    let together = Affinity {
+        subject: "service".to_owned(),
+        operator: Operator::Equal,
+        pattern: target.to_owned(),
+        soft: false,
+    };
+    if let Some(service) = spec.services.get_mut(name)
+        && !service.placement.affinities.contains(&together)
+    {
+        service.placement.affinities.push(together);
     }
 }
 
@@ -166,16 +225,9 @@ fn volumes(cx: &Cx, name: &str, entry: &Item<'_>, spec: &mut ApplicationSpec, fi
             service.container.mounts.push(MountSpec { read_only, ..mount });
         }
     }
-    let together = Affinity {
-        subject: "service".to_owned(),
-        operator: Operator::Equal,
-        pattern: target.to_owned(),
-        soft: false,
-    };
-    if !service.placement.affinities.contains(&together) {
-        service.placement.affinities.push(together);
-    }
-    service.container.mounts.len() > before
+    let more = service.container.mounts.len() > before;
+    stay_together(spec, name, target);
+    more
 }
 
 fn needs(spec: &mut ApplicationSpec, name: &str, target: &str) {

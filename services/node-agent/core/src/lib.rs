@@ -15,7 +15,7 @@ mod track;
 
 pub use assignment::{Applied, ApplyError, Assignment, MAX_WANTED, Wanted};
 pub use journal::{Journal, MAX_JOURNAL_ITEMS, MAX_REPORT_ITEMS, Urgency};
-pub use node::{Look, Moment, Node, Plan, Probing, StoredNode, Verdict};
+pub use node::{Look, Moment, Node, Plan, Probing, StoredNode, Verdict, joined_services};
 pub use reports::{is_news, observed};
 pub use seen::{Container, Seen};
 pub use step::{Desired, Failure, Situation, Step, next_step};

@@ -3,9 +3,11 @@
 
 mod health;
 mod holds;
+mod peers;
 mod reporting;
 
 pub use health::{Probing, Verdict};
+pub use peers::joined_services;
 
 use crate::{
     assignment::{Applied, ApplyError, Assignment},
@@ -345,6 +347,7 @@ impl Node {
                 bus_up,
                 blocked: self.is_blocked(id),
                 replace_at: self.replace_at(id),
+                lost_peer: self.has_lost_peer(id),
             };
             let step = next_step(desired, &seen, track, situation);
             match step {

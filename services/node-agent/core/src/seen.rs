@@ -30,6 +30,10 @@ pub struct Container {
     pub addresses: BTreeMap<String, String>,
     /// Ports published on the node.
     pub ports: Vec<PortBinding>,
+    /// When it was last started, by the engine's clock.
+    pub started_at: Timestamp,
+    /// Ids of containers of which it shares a namespace.
+    pub joined: BTreeSet<String>,
     /// Engine volumes that it mounts.
     pub volumes: BTreeSet<String>,
 }

@@ -34,6 +34,8 @@ pub struct Situation {
     pub blocked: bool,
     /// When a container that stays unhealthy is given up; `None`: it is well, or never.
     pub replace_at: Option<Timestamp>,
+    /// The container of which it shares a namespace is gone, or has another one now.
+    pub lost_peer: bool,
 }
 
 /// One step.
@@ -131,6 +133,14 @@ pub fn next_step(desired: Desired, seen: &Seen, track: &Track, situation: Situat
 }
 
 fn run_step(policy: RestartPolicy, seen: &Seen, track: &Track, situation: Situation) -> Step {
+    // It can be neither used nor started again: only a new one can join the other.
+    if situation.lost_peer && situation.bus_up {
+        return Step::GiveUp {
+            reason: FailureReason::Vanished,
+            message: "the container whose network or namespace it shares is gone or was started again"
+                .to_owned(),
+        };
+    }
     let step = match seen {
         // Nobody could place it anew: the assignment says what it is, so it is made again here, as a restart.
         Seen::Absent if track.created && !situation.bus_up => match policy.condition {

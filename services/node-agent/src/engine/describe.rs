@@ -40,21 +40,33 @@ pub(super) fn seen(answer: &ContainerInspectResponse) -> Seen {
 }
 
 fn ended(container: Container, state: &ContainerState) -> Seen {
-    let moment = |text: &Option<String>| -> Timestamp {
-        text.as_deref()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default()
-    };
     Seen::Ended {
         container,
         exit: ExitStatus {
             exit_code: state.exit_code.unwrap_or(-1),
             oom_killed: state.oom_killed.unwrap_or(false),
         },
-        started_at: moment(&state.started_at),
-        finished_at: moment(&state.finished_at),
+        started_at: moment(state.started_at.as_deref()),
+        finished_at: moment(state.finished_at.as_deref()),
         output: String::new(),
     }
+}
+
+fn moment(text: Option<&str>) -> Timestamp {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Ids of containers of which it shares a namespace.
+fn joined(answer: &ContainerInspectResponse) -> BTreeSet<String> {
+    let Some(host) = &answer.host_config else {
+        return BTreeSet::new();
+    };
+    let modes = [&host.network_mode, &host.pid_mode, &host.ipc_mode];
+    let ids = modes
+        .into_iter()
+        .flatten()
+        .filter_map(|mode| mode.strip_prefix("container:"));
+    ids.map(str::to_owned).collect()
 }
 
 fn health(health: &Health, answer: &ContainerInspectResponse) -> (Option<bool>, String) {
@@ -107,6 +119,13 @@ fn container(answer: &ContainerInspectResponse) -> Container {
         grace,
         addresses: settings.map(addresses).unwrap_or_default(),
         ports: settings.map(ports).unwrap_or_default(),
+        started_at: moment(
+            answer
+                .state
+                .as_ref()
+                .and_then(|state| state.started_at.as_deref()),
+        ),
+        joined: joined(answer),
         volumes: volumes(answer),
     }
 }

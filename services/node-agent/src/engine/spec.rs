@@ -34,6 +34,8 @@ pub struct Recipe<'a> {
     pub image_digest: Option<&'a str>,
     /// Where its files are, called by their number.
     pub files: Option<&'a Path>,
+    /// Containers of which it shares a namespace, by service.
+    pub peers: &'a BTreeMap<String, String>,
 }
 
 /// The body of the engine's create call.
@@ -47,7 +49,11 @@ pub(super) fn body(recipe: &Recipe<'_>) -> ContainerCreateBody {
         .ports
         .iter()
         .map(|port| format!("{}/{}", port.target, port.protocol));
-    let exposed: Vec<String> = published.chain(spec.expose.iter().cloned()).collect();
+    let mut exposed: Vec<String> = published.chain(spec.expose.iter().cloned()).collect();
+    if joins_network(spec) {
+        // The engine refuses them: the network is that of the other container.
+        exposed.clear();
+    }
     ContainerCreateBody {
         image: Some(names::pinned_image(
             &spec.image,
@@ -114,8 +120,12 @@ fn host_config(recipe: &Recipe<'_>) -> HostConfig {
     HostConfig {
         binds: Some(binds),
         mounts: Some(mounts),
-        port_bindings: Some(port_bindings(spec)),
-        network_mode: Some(network_mode(wanted)),
+        port_bindings: Some(if joins_network(spec) {
+            PortMap::new()
+        } else {
+            port_bindings(spec)
+        }),
+        network_mode: Some(of_peer(network_mode(wanted), recipe.peers)),
         cap_add: Some(spec.cap_add.clone()),
         cap_drop: Some(spec.cap_drop.clone()),
         readonly_rootfs: Some(spec.read_only),
@@ -127,10 +137,27 @@ fn host_config(recipe: &Recipe<'_>) -> HostConfig {
             config: Some(logging.options.clone().into_iter().collect()),
         }),
         privileged: Some(spec.privileged),
-        pid_mode: spec.pid_mode.clone(),
-        ipc_mode: spec.ipc_mode.clone(),
+        pid_mode: spec.pid_mode.clone().map(|mode| of_peer(mode, recipe.peers)),
+        ipc_mode: spec.ipc_mode.clone().map(|mode| of_peer(mode, recipe.peers)),
         init: spec.init,
         ..options::host_config(&spec.engine, resources)
+    }
+}
+
+fn joins_network(spec: &ContainerSpec) -> bool {
+    spec.network_mode
+        .as_ref()
+        .is_some_and(|mode| mode.starts_with("service:"))
+}
+
+/// `service:X` in the words of the engine: the id of its container.
+fn of_peer(mode: String, peers: &BTreeMap<String, String>) -> String {
+    match mode
+        .strip_prefix("service:")
+        .and_then(|service| peers.get(service))
+    {
+        Some(id) => format!("container:{id}"),
+        None => mode,
     }
 }
 

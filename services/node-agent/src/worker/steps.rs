@@ -38,6 +38,8 @@ pub(super) struct Work {
     pub(super) step: Step,
     pub(super) wanted: Option<Wanted>,
     pub(super) container: Option<Container>,
+    /// Containers of which it shares a namespace, by service; `None`: the service has none here.
+    pub(super) peers: BTreeMap<String, Option<String>>,
     /// Cancelled when an image is no longer needed.
     pub(super) let_go: CancellationToken,
 }
@@ -158,7 +160,7 @@ impl Context {
     async fn step(&self, work: &Work) -> StepResult {
         match (&work.step, &work.wanted, &work.container) {
             (Step::Pull, Some(wanted), _) => self.pull(work, wanted).await,
-            (Step::Create, Some(wanted), _) => self.create(wanted).await,
+            (Step::Create, Some(wanted), _) => self.create(wanted, &work.peers).await,
             (Step::Start | Step::Restart, Some(wanted), Some(container)) => {
                 let started = self.start(wanted, container).await;
                 self.after(started, &container.id).await
@@ -236,8 +238,8 @@ impl Context {
         }
     }
 
-    async fn create(&self, wanted: &Wanted) -> StepResult {
-        match self.try_create(wanted).await {
+    async fn create(&self, wanted: &Wanted, peers: &BTreeMap<String, Option<String>>) -> StepResult {
+        match self.try_create(wanted, peers).await {
             Ok(id) => self.after(Ok(()), &id).await,
             Err(Failure::EngineAway) => StepResult {
                 outcome: Err(Failure::EngineAway),
@@ -250,7 +252,12 @@ impl Context {
         }
     }
 
-    async fn try_create(&self, wanted: &Wanted) -> Result<String, Failure> {
+    async fn try_create(
+        &self,
+        wanted: &Wanted,
+        peers: &BTreeMap<String, Option<String>>,
+    ) -> Result<String, Failure> {
+        let peers = all_there(peers)?;
         let secrets = self.secrets_of(wanted).await?;
         let files = self.files_of(wanted).await?;
         let pinned = wanted.placed.image_digest.as_deref();
@@ -267,6 +274,7 @@ impl Context {
             secrets: &secrets,
             image_digest: digest.as_deref(),
             files: files.as_deref(),
+            peers: &peers,
         };
         let name = names::container_name(wanted, false);
         match self.engine.create(&name, &recipe).await {
@@ -308,6 +316,18 @@ impl Context {
             .map_err(failed)?;
         self.engine.start(&container.id).await.map_err(failed)
     }
+}
+
+/// Containers of which it shares a namespace, if each service has one here.
+fn all_there(peers: &BTreeMap<String, Option<String>>) -> Result<BTreeMap<String, String>, Failure> {
+    let found = peers.iter().map(|(service, id)| match id {
+        Some(id) => Ok((service.clone(), id.clone())),
+        None => Err(Failure::Passing {
+            reason: FailureReason::Create,
+            message: format!("it shares a namespace of service `{service}`, which does not run on this node"),
+        }),
+    });
+    found.collect()
 }
 
 /// Whether trying again may help is told by the status: the engine's own trouble (5xx) passes.

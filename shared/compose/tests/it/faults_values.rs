@@ -240,20 +240,20 @@ fn words() {
             write /app
         ");
     assert_snapshot!(check("network_mode: service:db"), @r"
-        E 4:19 [compose.unknown_value] services.web.network_mode: sharing the network of another container comes with a later release
-            write host or none, or use `networks`
+        E 4:19 [compose.undefined_service] services.web.network_mode: there is no service `db`
+            name a service of this file
         ");
     assert_snapshot!(check("network_mode: hosts"), @r"
         E 4:19 [compose.unknown_value] services.web.network_mode: `network_mode`: `hosts` is not known
-            write host or none, or use `networks`
+            write host, none or service:NAME, or use `networks`
         ");
     assert_snapshot!(check("network_mode: host\nnetworks: [default]"), @r"
         E 4:19 [compose.conflict] services.web.network_mode: `network_mode` and `networks` exclude each other
             keep one of the two
         ");
     assert_snapshot!(check("pid: container:x\nipc: hots"), @r"
-        E 4:10 [compose.unsupported_value] services.web.pid: `pid`: sharing with another container comes with a later release
-            write one of host
+        E 4:10 [compose.unsupported_value] services.web.pid: `pid: container:x`: which node has a container that is not of this file is not known
+            make it a service of this file, and write service:NAME
         E 5:10 [compose.unknown_value] services.web.ipc: `ipc`: `hots` is not known
             did you mean `host`? write one of host, shareable, private, none
         ");

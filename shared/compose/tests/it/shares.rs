@@ -83,3 +83,33 @@ fn external_links_are_kept() {
     let again = berth_compose::render(None, &parsed.spec, &|_, _, _| None);
     assert_eq!(Case::default().read(&again).spec, parsed.spec, "{again}");
 }
+
+#[test]
+fn a_shared_namespace_keeps_services_together_and_in_order() {
+    let text = "services:\n  web: {image: a}\n  side: {image: b, network_mode: 'service:web', pid: 'service:web', ipc: 'service:web'}\n";
+    let spec = Case::default().read(text).spec;
+    let side = &spec.services["side"];
+    assert_eq!(side.container.network_mode.as_deref(), Some("service:web"));
+    assert_eq!(side.container.pid_mode.as_deref(), Some("service:web"));
+    assert_eq!(side.container.ipc_mode.as_deref(), Some("service:web"));
+    assert_eq!(
+        spec.services["web"].container.ipc_mode.as_deref(),
+        Some("shareable")
+    );
+    assert!(side.container.networks.is_empty() && side.depends_on.contains_key("web"));
+    assert_eq!(side.placement.affinities.len(), 1);
+    assert_eq!(side.placement.affinities[0].pattern, "web");
+    let rendered = berth_compose::render(None, &spec, &|_, _, _| None);
+    assert_eq!(Case::default().read(&rendered).spec, spec, "{rendered}");
+}
+
+#[test]
+fn a_namespace_of_nobody_is_an_error_with_its_cure() {
+    let said = |mode: &str| {
+        let text = format!("services:\n  web: {{image: a, network_mode: '{mode}'}}\n  database: {{image: b}}\n");
+        list(&Case::default().parse(&text).unwrap_err())
+    };
+    assert!(said("service:databse").contains("did you mean `database`?"));
+    assert!(said("service:web").contains("with itself"));
+    assert!(said("container:other").contains("write service:NAME"));
+}

@@ -40,6 +40,7 @@ fn step(desired: Desired, seen: &Seen, track: &Track) -> Step {
         bus_up: true,
         blocked: false,
         replace_at: None,
+        lost_peer: false,
     };
     next_step(desired, seen, track, situation)
 }
@@ -70,6 +71,7 @@ fn a_start_waits_for_what_is_going() {
         bus_up: true,
         blocked: true,
         replace_at: None,
+        lost_peer: false,
     };
     let seen = Seen::Created(Container::default());
     assert_eq!(next_step(RUN, &seen, &Track::default(), situation), Step::Blocked);
@@ -150,6 +152,7 @@ fn a_crash_loop_is_given_up_only_while_the_bus_is_there() {
         bus_up: false,
         blocked: false,
         replace_at: None,
+        lost_peer: false,
     };
     assert_eq!(next_step(RUN, &ended(1), &track, away), Step::Restart);
 }
@@ -173,6 +176,7 @@ fn with_the_bus_away_a_vanished_container_is_made_again() {
         bus_up: false,
         blocked: false,
         replace_at: None,
+        lost_peer: false,
     };
     let mut track = Track {
         created: true,

@@ -34,6 +34,7 @@ fn create(container: ContainerSpec, secrets: &BTreeMap<SecretRef, String>) -> se
         secrets,
         image_digest: None,
         files: Some(Path::new("/run/berth/1")),
+        peers: &BTreeMap::from([("db".to_owned(), "c0ffee".to_owned())]),
     };
     serde_json::to_value(body(&recipe)).unwrap()
 }
@@ -60,6 +61,25 @@ fn resources_are_in_the_units_of_the_engine() {
     );
     assert_eq!(host["PidsLimit"], 7);
     assert!(host.get("ShmSize").is_none());
+}
+
+#[test]
+fn a_service_whose_network_is_shared_is_named_by_its_container() {
+    let spec = ContainerSpec {
+        network_mode: Some("service:db".into()),
+        pid_mode: Some("service:db".into()),
+        ipc_mode: Some("shareable".into()),
+        expose: ["80/tcp".to_owned()].into(),
+        ..ContainerSpec::default()
+    };
+    let body = create(spec, &BTreeMap::new());
+    let host = &body["HostConfig"];
+    assert_eq!(
+        (&host["NetworkMode"], &host["PidMode"]),
+        (&"container:c0ffee".into(), &"container:c0ffee".into())
+    );
+    assert_eq!(host["IpcMode"], "shareable");
+    assert_eq!(body["ExposedPorts"], serde_json::json!([]));
 }
 
 #[test]
