@@ -21,6 +21,15 @@ const MAX_ID: i64 = 4_294_967_294;
 /// The largest set of permissions.
 const MAX_MODE: u32 = 0o7777;
 
+/// Keys that say what one holds; the last two are of printed templates that show secrets.
+const SOURCES: [&str; 5] = [
+    "file",
+    "environment",
+    "content",
+    "x-berth-content",
+    "x-berth-base64",
+];
+
 /// The two sections, by their key in the file.
 pub(crate) const SECTIONS: [&str; 2] = ["secrets", "configs"];
 
@@ -146,7 +155,7 @@ fn one(cx: &Cx, section: &str, entry: &Item<'_>, sources: &Sources<'_>) -> Optio
     }
     let truth = |key: &str| entry.child(key).and_then(|item| cx.truth(&item)) == Some(true);
     let (kept, public) = (truth("x-berth-kept"), truth("x-berth-public"));
-    let said: Vec<Item<'_>> = ["file", "environment", "content"]
+    let said: Vec<Item<'_>> = SOURCES
         .iter()
         .filter(|key| config || **key != "content")
         .filter_map(|key| entry.child(key))
@@ -196,7 +205,8 @@ fn external(cx: &Cx, entry: &Item<'_>) -> Option<bool> {
 
 fn found(cx: &Cx, item: &Item<'_>, sources: &Sources<'_>, kept: bool) -> Option<Content> {
     match item.key {
-        "content" => cx.loose_text(item).map(Content::Text),
+        "content" | "x-berth-content" => cx.loose_text(item).map(Content::Text),
+        "x-berth-base64" => cx.text(item).map(Content::Base64),
         "environment" => {
             let name = cx.text(item)?;
             match sources.variables.get(&name) {

@@ -365,7 +365,15 @@ const NOTE: &str = "nothing looks at it";
 const OWN_DRIVER: &str = "remove it: the vault keeps the content";
 
 pub(crate) const SECRET: Keys = Keys {
-    read: &["name", "file", "environment", "external", "x-berth-kept"],
+    read: &[
+        "name",
+        "file",
+        "environment",
+        "external",
+        "x-berth-kept",
+        "x-berth-content",
+        "x-berth-base64",
+    ],
     unsupported: &[
         ("labels", NOTE),
         ("driver", OWN_DRIVER),
@@ -386,6 +394,8 @@ pub(crate) const CONFIG: Keys = Keys {
         "external",
         "x-berth-kept",
         "x-berth-public",
+        "x-berth-content",
+        "x-berth-base64",
     ],
     unsupported: SECRET.unsupported,
 };

@@ -84,7 +84,7 @@ pub fn render(
     let mut contents = Contents::default();
     let services = spec.services.iter().map(|(name, service)| {
         let mut entries = service_entries(name, service, reveal);
-        render_contents::mounted(&mut entries, &service.container, &mut contents);
+        render_contents::mounted(&mut entries, &service.container, &mut contents, reveal);
         (name.clone(), entries.map())
     });
     top.add("services", Yaml::Map(services.collect()));

@@ -354,13 +354,12 @@ pub(super) async fn reveal(
     found: &FoundSpec,
     actor: String,
 ) -> Result<BTreeMap<String, String>, Fault> {
-    let environments = found
-        .spec
-        .services
-        .values()
-        .map(|service| &service.container.environment);
-    let wanted: BTreeSet<SecretRef> = environments
-        .flat_map(BTreeMap::values)
+    let containers = found.spec.services.values().map(|service| &service.container);
+    let values = containers.flat_map(|container| {
+        let files = container.files.iter().map(|file| &file.content);
+        container.environment.values().chain(files)
+    });
+    let wanted: BTreeSet<SecretRef> = values
         .filter_map(|value| match value {
             EnvironmentValue::Secret(reference) => Some(reference.clone()),
             EnvironmentValue::Plain(_) => None,

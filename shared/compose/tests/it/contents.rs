@@ -92,7 +92,14 @@ fn a_rendered_file_keeps_what_the_vault_has() {
         again.contents.values().all(|content| *content == Content::Kept),
         "{text}"
     );
-    let given = Case::with(&[("PW", "new")]).read(&text);
+    let shown = berth_compose::render(None, &parsed.spec, &|_, key, _| match key {
+        "secrets/pw" => Some("pl$anted\n".to_owned()),
+        _ => Some("AAEC/w==".to_owned()),
+    });
+    let again = Case::default().read(&shown);
+    assert_eq!(again.spec, parsed.spec, "{shown}");
+    assert_eq!(again.contents["secrets/pw"], Content::Text("pl$anted\n".into()));
+    let given = Case::with(&[("SECRET_PW", "new")]).read(&text);
     assert_eq!(given.contents["secrets/pw"], Content::Text("new".into()));
 }
 

@@ -106,7 +106,8 @@ fn a_shared_namespace_keeps_services_together_and_in_order() {
 #[test]
 fn a_namespace_of_nobody_is_an_error_with_its_cure() {
     let said = |mode: &str| {
-        let text = format!("services:\n  web: {{image: a, network_mode: '{mode}'}}\n  database: {{image: b}}\n");
+        let text =
+            format!("services:\n  web: {{image: a, network_mode: '{mode}'}}\n  database: {{image: b}}\n");
         list(&Case::default().parse(&text).unwrap_err())
     };
     assert!(said("service:databse").contains("did you mean `database`?"));
