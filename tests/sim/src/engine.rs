@@ -144,6 +144,8 @@ impl Engine {
             grace: Duration::from_secs(10),
             addresses: BTreeMap::new(),
             ports: ports.collect(),
+            started_at: Timestamp::default(),
+            joined: BTreeSet::new(),
             volumes,
         };
         let boxed = Boxed {
