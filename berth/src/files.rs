@@ -1,16 +1,17 @@
 //! A Compose file with everything on this machine that its meaning depends on.
 
+mod reading;
+
 use crate::{
     cli::Variables,
     exit::{Failure, Outcome},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use berth_compose::limits::MAX_FILE_BYTES;
+use reading::{is_inside, no_text, read_all, read_bytes, read_file, stays_inside, unreadable};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::Read as _,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 /// The name of standard input.
@@ -301,26 +302,6 @@ impl Project {
     }
 }
 
-fn is_inside(path: &Path) -> bool {
-    path.components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-}
-
-/// Refuses a link out of the project: a file of someone else must not pull this user's secrets into containers.
-fn stays_inside(folder: &Path, file: &Path) -> Outcome<()> {
-    let real = |path: &Path| path.canonicalize().map_err(|error| unreadable(path, &error));
-    let target = real(file)?;
-    if target.starts_with(real(folder)?) {
-        return Ok(());
-    }
-    let message = format!(
-        "`{}` is a link out of the project folder, to `{}`",
-        file.display(),
-        target.display()
-    );
-    Err(Failure::usage(message).cure("copy the file beside the Compose file, or name it by --env-file FILE"))
-}
-
 fn read_dotenv(folder: &Path, named: Option<&Path>) -> Outcome<Option<String>> {
     if let Some(path) = named {
         return read_file(path, MAX_ENV_BYTES).map(Some);
@@ -332,43 +313,6 @@ fn read_dotenv(folder: &Path, named: Option<&Path>) -> Outcome<Option<String>> {
     } else {
         Ok(None)
     }
-}
-
-fn read_file(path: &Path, most: usize) -> Outcome<String> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    read_all(file, path, most)
-}
-
-fn read_bytes(path: &Path, most: usize) -> Outcome<Vec<u8>> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    read_at_most(file, path, most)
-}
-
-fn no_text(path: &Path) -> Failure {
-    Failure::usage(format!("`{}` is not text in UTF-8", path.display()))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("could not read `{}`: {error}", path.display()))
-}
-
-fn read_all(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<String> {
-    String::from_utf8(read_at_most(from, path, most)?).map_err(|_| no_text(path))
-}
-
-fn read_at_most(from: impl std::io::Read, path: &Path, most: usize) -> Outcome<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(path, &error))?;
-    if bytes.len() > most {
-        return Err(
-            Failure::usage(format!("`{}` has more than {most} bytes", path.display()))
-                .cure("such files hold no data: move contents into images or volumes"),
-        );
-    }
-    Ok(bytes)
 }
 
 fn given(options: &[String], shell: &dyn Fn(&str) -> Option<String>) -> Outcome<BTreeMap<String, String>> {

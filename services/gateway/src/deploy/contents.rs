@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::deploy;
     use berth_api::{ComposeSource, Deploy};
+    use std::collections::BTreeSet;
 
     const FILE: &str = "name: shop\nservices:\n  web: {image: nginx, secrets: [pw], configs: [site]}\n\
                         secrets: {pw: {environment: PW, x-berth-kept: true}}\nconfigs: {site: {file: site.bin}}\n";
@@ -176,7 +177,7 @@ mod tests {
             compose: Some(compose),
             ..Deploy::default()
         };
-        deploy::read(deploy).await.unwrap()
+        deploy::read(deploy, &BTreeSet::new()).await.unwrap()
     }
 
     #[tokio::test]
