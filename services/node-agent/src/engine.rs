@@ -15,7 +15,6 @@ mod stats;
 pub use exec::Ran;
 pub use facts::disk_bytes;
 pub use images::{ImageError, Key, Login, Order, Refusal};
-pub use images::ImageError;
 pub(crate) use logs::SECRET_FILE;
 pub use logs::{LogChunk, LogRequest};
 pub use shared::{Dropped, SharedError};

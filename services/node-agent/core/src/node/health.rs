@@ -175,6 +175,7 @@ mod tests {
             spec_hash: "h".into(),
             restart: RestartPolicy::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         };
         let change = PlacementDecided {
             cluster_id: ClusterId::from_u128(3),

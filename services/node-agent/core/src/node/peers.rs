@@ -93,6 +93,7 @@ mod tests {
             spec_hash: service.into(),
             restart: RestartPolicy::default(),
             why: PlacementReason::default(),
+            image_digest: None,
         }
     }
 
