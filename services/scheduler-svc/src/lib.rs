@@ -4,6 +4,7 @@
 
 mod commands;
 mod planner;
+mod plans;
 mod questions;
 mod reports;
 

@@ -33,6 +33,15 @@ impl Streams {
         self.loaded.insert(name, stream);
     }
 
+    /// Takes in what would be appended, so that another decision can rest on it. A stream that is not loaded is
+    /// left to be loaded.
+    pub fn extend(&mut self, change: &Change) {
+        if let Some(stream) = self.loaded.get_mut(&change.stream) {
+            stream.version += change.events.len() as u64;
+            stream.events.extend(change.events.iter().cloned());
+        }
+    }
+
     /// How many are loaded.
     pub fn len(&self) -> usize {
         self.loaded.len()

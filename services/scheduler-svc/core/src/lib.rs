@@ -9,6 +9,7 @@
 //! * [`view`]: everything the planner and the questions need, as a fold.
 //! * [`planner`]: which containers run where, and a reason for each that does not.
 //! * [`explain`]: the same reasons for one thing.
+//! * [`rehearsal`]: what a change would do, before anybody asks for it.
 
 pub mod allocation;
 pub mod application;
@@ -18,6 +19,7 @@ mod hash;
 mod lab;
 pub mod limits;
 pub mod planner;
+pub mod rehearsal;
 pub mod template;
 pub mod view;
 mod volume;

@@ -51,3 +51,18 @@ pub const MAX_PAST_JOURNALS: usize = 16;
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 /// The most memory of a compiled pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 64 * 1024;
+
+/// The most steps of a rehearsal: each waits for the containers of the one before.
+pub const MAX_REHEARSAL_STEPS: usize = 200;
+/// The fewest, however large the cluster is.
+pub const MIN_REHEARSAL_STEPS: usize = 3;
+/// The most nodes and containers looked at in a rehearsal, over all its steps: the one who asks waits for it.
+pub const MAX_REHEARSAL_WORK: usize = 600_000;
+/// The most plans in a row in one step of a rehearsal.
+pub const MAX_REHEARSAL_PLANS: usize = 100;
+/// The most containers named in the answer of a rehearsal, of the application and of others.
+pub const MAX_REHEARSED_CONTAINERS: usize = 2_000;
+/// The most keys that a rehearsal names as different.
+pub const MAX_KEY_CHANGES: usize = 500;
+/// The longest value shown of a key that differs, in characters.
+pub const MAX_SHOWN_VALUE_CHARS: usize = 120;

@@ -27,11 +27,11 @@ mod succession;
 mod world;
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod variants;
+pub(crate) mod variants;
 
 pub use pattern::Pattern;
 pub use plan::{Plan, Settle};

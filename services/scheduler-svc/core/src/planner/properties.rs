@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
-enum Deed {
+pub(crate) enum Deed {
     AddNode {
         memory: u64,
         ssd: bool,
@@ -55,7 +55,7 @@ enum Deed {
     Wait(u64),
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+pub(crate) fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         2 => (1..8_u64, any::<bool>()).prop_map(|(memory, ssd)| Deed::AddNode { memory, ssd }),
         1 => (0..8_usize).prop_map(Deed::LoseNode),
@@ -86,12 +86,19 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-struct World {
-    lab: Lab,
+pub(crate) struct World {
+    pub(crate) lab: Lab,
     nodes: Vec<NodeId>,
 }
 
 impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            lab: Lab::new(),
+            nodes: Vec::new(),
+        }
+    }
+
     fn pick(&self, at: usize) -> Option<NodeId> {
         let node = *self.nodes.get(at % self.nodes.len().max(1))?;
         self.lab.view.node(node).map(|row| row.node_id)
@@ -167,6 +174,29 @@ impl World {
         }
     }
 
+    /// A deploy of one of many files; `side` goes with every one.
+    pub(crate) fn deploy_command(
+        &mut self,
+        name: &str,
+        (kind, replicas): (u8, u32),
+        policy: u8,
+        method: u8,
+    ) -> SchedulerCommand {
+        let web = with_policy(variant(kind, replicas), policy);
+        let colour = if method == 1 { "green" } else { "web" };
+        let mut spec = app([(colour, web), ("side", variant(kind / 2, 1))]);
+        spec.volumes.insert("data".into(), Default::default());
+        let mut command = self.lab.deploy_command(name, spec);
+        if let SchedulerCommand::Deploy { method: asked, .. } = &mut command {
+            *asked = match method {
+                1 => DeployMethod::BlueGreen,
+                2 => DeployMethod::Standard,
+                _ => DeployMethod::Rolling,
+            };
+        }
+        command
+    }
+
     fn application_deed(&mut self, deed: Deed) {
         match deed {
             Deed::Deploy {
@@ -177,18 +207,7 @@ impl World {
                 method,
             } => {
                 let name = format!("app{application}");
-                let web = with_policy(variant(kind, replicas), policy);
-                let colour = if method == 1 { "green" } else { "web" };
-                let mut spec = app([(colour, web), ("side", variant(kind / 2, 1))]);
-                spec.volumes.insert("data".into(), Default::default());
-                let mut command = self.lab.deploy_command(&name, spec);
-                if let SchedulerCommand::Deploy { method: asked, .. } = &mut command {
-                    *asked = match method {
-                        1 => DeployMethod::BlueGreen,
-                        2 => DeployMethod::Standard,
-                        _ => DeployMethod::Rolling,
-                    };
-                }
+                let command = self.deploy_command(&name, (kind, replicas), policy, method);
                 if let Ok(result) = self.lab.try_command(&command) {
                     let id = result["application_id"].as_str().unwrap().parse().unwrap();
                     self.lab.applications.insert(name, id);
@@ -251,7 +270,7 @@ impl World {
         }
     }
 
-    fn container_deed(&mut self, deed: Deed) {
+    pub(crate) fn container_deed(&mut self, deed: Deed) {
         let report = |world: &mut Self, at: usize, state: &dyn Fn(AllocationId) -> Observed| {
             if let Some(id) = world.allocation(at) {
                 world.lab.report(id, state(id));
@@ -279,7 +298,7 @@ impl World {
     }
 
     /// A plan twice: the same; a plan after its own events: empty.
-    fn plan(&mut self) {
+    pub(crate) fn plan(&mut self) {
         let plan_now = |lab: &Lab| {
             let mut id = 1_u128 << 64;
             planner::plan(&lab.view, CLUSTER, lab.now, &mut || {
@@ -331,7 +350,7 @@ proptest! {
 
     #[test]
     fn the_rules_hold_whatever_happens(deeds in prop::collection::vec(deed(), 1..60)) {
-        let mut world = World { lab: Lab::new(), nodes: Vec::new() };
+        let mut world = World::new();
         for deed in deeds {
             world.container_deed(deed);
             world.plan();

@@ -4,6 +4,7 @@
 
 mod allocations;
 mod applications;
+mod excerpt;
 mod index;
 mod nodes;
 mod placements;
