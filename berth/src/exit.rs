@@ -20,6 +20,8 @@ pub enum Exit {
     Unavailable = 5,
     /// A deploy was taken but did not become ready in time.
     NotReady = 6,
+    /// A plan was asked to tell by its code: something would change.
+    Changes = 7,
 }
 
 /// Lines of `--help` about the codes.
@@ -31,7 +33,8 @@ EXIT CODES
   3  not found
   4  refused: conflict, broken rule, or missing rights
   5  unavailable or timed out; give the same command again
-  6  deployed, but not ready in time";
+  6  deployed, but not ready in time
+  7  something would change (`berth plan --detailed-exitcode`)";
 
 /// Why a command did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]

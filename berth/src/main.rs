@@ -32,7 +32,10 @@ fn main() -> ExitCode {
             for fault in &failure.faults {
                 eprintln!("{fault}\n");
             }
-            eprintln!("{}: {failure}", output::paint_error("error"));
+            // Told by the code alone: it is an answer, not an error.
+            if failure.exit != exit::Exit::Changes {
+                eprintln!("{}: {failure}", output::paint_error("error"));
+            }
             ExitCode::from(failure.exit as u8)
         }
     }

@@ -4,7 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links)]
 
 use super::{
-    CloneApp, Export, Import, Method,
+    CloneApp, DryRun, Export, Import, Method,
     parse::{duration, key_value, moment},
 };
 use berth_ids::Timestamp;
@@ -39,17 +39,9 @@ pub struct Wait {
     pub timeout: Duration,
 }
 
-/// `berth deploy`.
+/// What a deploy brings live, and how.
 #[derive(Debug, Args)]
-#[command(after_help = "EXAMPLES
-  berth deploy shop.yml --wait
-  berth deploy shop.yml --name shop2 -e TAG=1.2 --cluster main
-  berth deploy shop-2.yml --name shop --method blue-green
-  berth deploy shop.yml --abandon-volume         start elsewhere what a lost node's volume holds
-  cat shop.yml | berth deploy - --name shop
-  berth app template shop | berth deploy -       values that the vault has are kept
-  berth deploy --template wordpress -e PORT=80   from a stored template (`berth template ls`)")]
-pub struct Deploy {
+pub struct DeploySource {
     /// Compose file, or `-` for standard input
     #[arg(required_unless_present = "template")]
     pub file: Option<PathBuf>,
@@ -65,6 +57,22 @@ pub struct Deploy {
     /// How it goes live
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     pub method: Method,
+}
+
+/// `berth deploy`.
+#[derive(Debug, Args)]
+#[command(after_help = "EXAMPLES
+  berth deploy shop.yml --wait
+  berth deploy shop.yml --name shop2 -e TAG=1.2 --cluster main
+  berth deploy shop-2.yml --name shop --method blue-green
+  berth deploy shop.yml --abandon-volume         start elsewhere what a lost node's volume holds
+  cat shop.yml | berth deploy - --name shop
+  berth app template shop | berth deploy -       values that the vault has are kept
+  berth deploy --template wordpress -e PORT=80   from a stored template (`berth template ls`)")]
+pub struct Deploy {
+    /// What goes live, and how
+    #[command(flatten)]
+    pub what: DeploySource,
     /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
     #[arg(long)]
     pub abandon_volume: bool,
@@ -183,13 +191,17 @@ pub struct Ps {
 #[derive(Debug, Args)]
 #[command(after_help = "EXAMPLES
   berth scale shop web 5
-  berth scale shop web=5 worker=2 --wait")]
+  berth scale shop web=5 worker=2 --wait
+  berth scale shop web 5 --dry-run")]
 pub struct Scale {
     /// Name or id
     pub app: String,
     /// SERVICE N, or SERVICE=N once or more
     #[arg(required = true, value_name = "SERVICE[=N]")]
     pub services: Vec<String>,
+    /// Whether to do it
+    #[command(flatten)]
+    pub dry: DryRun,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -219,6 +231,9 @@ pub struct Restart {
     /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
     #[arg(long)]
     pub abandon_volume: bool,
+    /// Whether to do it
+    #[command(flatten)]
+    pub dry: DryRun,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,
@@ -233,6 +248,9 @@ pub struct Remove {
     /// Its named volumes too
     #[arg(long)]
     pub volumes: bool,
+    /// Whether to do it
+    #[command(flatten)]
+    pub dry: DryRun,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,

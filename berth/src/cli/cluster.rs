@@ -1,5 +1,7 @@
 //! `berth cluster …`.
 
+use super::parse::quota;
+use berth_events::Quota;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// `berth cluster …`.
@@ -62,17 +64,29 @@ pub struct CreateCluster {
 /// `berth cluster set`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "EXAMPLES\n  berth cluster set main --policy open\n  berth cluster set main --strategy binpack"
+    group = clap::ArgGroup::new("setting").required(true).multiple(true),
+    after_help = "EXAMPLES
+  berth cluster set main --policy open
+  berth cluster set main --strategy binpack
+  berth cluster set main --quota cpu=64,memory=256GiB --app-quota containers=50
+  berth cluster set main --app-quota none"
 )]
 pub struct SetCluster {
     /// Name or id
     pub name: String,
     /// What deploys may ask of nodes
-    #[arg(long, value_enum, required_unless_present = "strategy")]
+    #[arg(long, value_enum, group = "setting")]
     pub policy: Option<PolicyArg>,
     /// How nodes are preferred
-    #[arg(long, value_enum, required_unless_present = "policy")]
+    #[arg(long, value_enum, group = "setting")]
     pub strategy: Option<StrategyArg>,
+    /// What all applications together may reserve: cpu=CORES,memory=SIZE,containers=N (what is left out has no
+    /// limit), or `none`
+    #[arg(long, value_name = "QUOTA", value_parser = quota, group = "setting")]
+    pub quota: Option<Quota>,
+    /// What each application may reserve
+    #[arg(long, value_name = "QUOTA", value_parser = quota, group = "setting")]
+    pub app_quota: Option<Quota>,
 }
 
 /// Security policy of a cluster.

@@ -5,6 +5,7 @@ mod cluster;
 mod local;
 mod node;
 mod parse;
+mod plan;
 mod portable;
 mod registry;
 mod release;
@@ -13,14 +14,15 @@ mod template;
 mod token;
 
 pub use application::{
-    AbandonVolume, AppCommand, Deploy, Events, Inspect, Logs, Ps, Remove, Restart, Run, Scale, StopStart,
-    Top, Update, Variables, Wait, Why,
+    AbandonVolume, AppCommand, Deploy, DeploySource, Events, Inspect, Logs, Ps, Remove, Restart, Run, Scale,
+    StopStart, Top, Update, Variables, Wait, Why,
 };
 pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand};
 use parse::key_text;
 pub use parse::{age, duration};
+pub use plan::{DryRun, Plan, PlanEnding};
 pub use portable::{CloneApp, Export, Import};
 pub use registry::{RegistryCommand, RegistryLogin};
 pub use release::{
@@ -132,6 +134,8 @@ pub enum Command {
     Node(NodeCommand),
     /// Bring a Compose file live
     Deploy(Deploy),
+    /// Say what a deploy would do: what differs, which containers come, stay and go, where and why
+    Plan(Plan),
     /// Run one image as an application
     Run(Run),
     /// List applications

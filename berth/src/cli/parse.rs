@@ -1,5 +1,6 @@
 //! Small values of the command line, read and printed.
 
+use berth_events::Quota;
 use berth_ids::Timestamp;
 use std::time::Duration;
 
@@ -83,6 +84,59 @@ pub fn weight(text: &str) -> Result<(String, u8), String> {
     }
 }
 
+/// `cpu=CORES,memory=SIZE,containers=N`, each of which may be left out, or `none`.
+///
+/// # Errors
+/// Says what a quota looks like.
+pub fn quota(text: &str) -> Result<Quota, String> {
+    let fault = || format!("`{text}` is no quota; write it like cpu=8,memory=32GiB,containers=50, or none");
+    let mut quota = Quota::default();
+    if text == "none" {
+        return Ok(quota);
+    }
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').ok_or_else(fault)?;
+        let (place, amount) = match key.trim() {
+            "cpu" => (&mut quota.cpu_millis, thousandths(value.trim())),
+            "memory" => (&mut quota.memory_bytes, size(value.trim())),
+            "containers" => (&mut quota.containers, value.trim().parse().ok()),
+            _ => return Err(fault()),
+        };
+        if place.replace(amount.ok_or_else(fault)?).is_some() {
+            return Err(format!("`{text}` names {key} twice"));
+        }
+    }
+    Ok(quota)
+}
+
+/// Cores with up to three decimals, in thousandths.
+fn thousandths(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    if part.len() > 3 || !part.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    let part: u64 = format!("{part:0<3}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(part)
+}
+
+/// Bytes of `512`, `64k`, `32GiB`; each unit is 1,024 of the one before.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let power = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return None,
+    };
+    number
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1_024_u64.checked_pow(power)?)
+}
+
 /// The longest key of a change; a further write of the same command adds its number.
 const MAX_KEY_CHARS: usize = 200;
 
@@ -114,6 +168,27 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotas_are_read() {
+        let all = quota("cpu=2.5,memory=32GiB,containers=50").unwrap();
+        assert_eq!(
+            (all.cpu_millis, all.memory_bytes, all.containers),
+            (Some(2_500), Some(32 << 30), Some(50))
+        );
+        assert_eq!(quota("none"), Ok(Quota::default()));
+        for bad in [
+            "",
+            "cpu",
+            "cpu=x",
+            "cpu=1.2345",
+            "memory=3 parsecs",
+            "cpu=1,cpu=2",
+            "disk=1",
+        ] {
+            assert!(quota(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn spans_are_read() {

@@ -1,7 +1,7 @@
 //! Commands about releases.
 
 use super::{
-    Wait,
+    DryRun, Wait,
     parse::{duration, weight},
 };
 use clap::{Args, Subcommand, ValueEnum};
@@ -130,6 +130,9 @@ pub struct Rollback {
     /// Number of the release to bring back [default: the last one before that ran]
     #[arg(long, value_name = "RELEASE")]
     pub to: Option<u32>,
+    /// Whether to do it
+    #[command(flatten)]
+    pub dry: DryRun,
     /// Whether to wait
     #[command(flatten)]
     pub wait: Wait,

@@ -1,7 +1,7 @@
 //! Commands about applications and their containers.
 
 use super::{
-    Session, portable,
+    Session, plan, portable,
     tables::{container_table, fields, table},
     volumes, wait,
 };
@@ -10,7 +10,7 @@ use crate::{
     client::query,
     exit::{Exit, Failure, Outcome},
 };
-use berth_api::{Application, ApplicationStatus, Container, Template, Written};
+use berth_api::{Application, ApplicationStatus, Container, PlanChange, Template, Written};
 use berth_ids::AllocationId;
 use berth_service_kit::Clock;
 use reqwest::Method;
@@ -92,6 +92,10 @@ pub async fn containers(session: &Session, app: Option<&str>, all: bool) -> Outc
 /// What the platform answered, or a wrong command line.
 pub async fn scale(session: &Session, args: Scale) -> Outcome {
     let wanted = wanted(&args.services)?;
+    if args.dry.dry_run {
+        let change = PlanChange::Scale(wanted.into_iter().collect());
+        return plan::change(session, &args.app, change).await;
+    }
     let mut results: Vec<Written> = Vec::new();
     for (service, replicas) in wanted {
         let body = berth_api::Scale {
@@ -180,6 +184,10 @@ pub async fn start(session: &Session, args: StopStart) -> Outcome {
 /// What the platform answered.
 pub async fn restart(session: &Session, args: Restart) -> Outcome {
     let services: BTreeSet<String> = args.services.iter().cloned().collect();
+    if args.dry.dry_run {
+        let change = PlanChange::Restart(berth_api::Restart { services });
+        return plan::change(session, &args.app, change).await;
+    }
     let old: BTreeSet<AllocationId> = if args.wait.wait {
         containers(session, Some(&args.app), false)
             .await?
@@ -216,6 +224,10 @@ pub async fn restart(session: &Session, args: Restart) -> Outcome {
 /// # Errors
 /// What the platform answered.
 pub async fn remove(session: &Session, args: Remove) -> Outcome {
+    if args.dry.dry_run {
+        let volumes = args.volumes;
+        return plan::change(session, &args.app, PlanChange::Remove { volumes }).await;
+    }
     let volumes = if args.volumes { "true" } else { "" };
     // Once removed, its name finds nothing: what is waited for is known by its id.
     let application: Application = session.client.get(&path(session, &args.app, "")).await?;

@@ -8,6 +8,7 @@ use crate::{
     output::{Table, Tone, bytes, cell, cores, toned, word},
 };
 use berth_api::{Cluster, ClusterState, PatchCluster, Written};
+use berth_events::Quota;
 use berth_ids::{Name, Timestamp};
 use berth_service_kit::Clock;
 use reqwest::Method;
@@ -90,6 +91,8 @@ async fn set(session: &Session, args: SetCluster) -> Outcome {
         name: None,
         policy: args.policy.map(Into::into),
         strategy: args.strategy.map(Into::into),
+        quota: args.quota,
+        application_quota: args.app_quota,
     };
     let written: Written = session
         .client
@@ -139,6 +142,17 @@ fn table(clusters: &Vec<Cluster>, now: Timestamp) -> String {
     table.render()
 }
 
+/// A quota in words; nothing if there is none.
+fn quota(quota: Quota) -> String {
+    let cpu = quota.cpu_millis.map(|amount| format!("{} cores", cores(amount)));
+    let memory = quota
+        .memory_bytes
+        .map(|amount| format!("{} of memory", bytes(amount)));
+    let containers = quota.containers.map(|count| format!("{count} containers"));
+    let parts: Vec<String> = [cpu, memory, containers].into_iter().flatten().collect();
+    parts.join(", ")
+}
+
 fn fields(cluster: &Cluster) -> String {
     let mut table = Table::fields();
     table.field("Name", &cluster.name);
@@ -151,6 +165,8 @@ fn fields(cluster: &Cluster) -> String {
     );
     table.field("Policy", word(&cluster.policy));
     table.field("Strategy", word(&cluster.strategy));
+    table.field("Quota", quota(cluster.quotas.cluster));
+    table.field("Quota of each application", quota(cluster.quotas.application));
     let nodes = cluster.nodes;
     let counts = format!(
         "{} ({} ready, {} cordoned, {} draining, {} lost)",

@@ -2,7 +2,7 @@
 
 use super::{Session, cluster::parse_name, release, template, volumes, wait};
 use crate::{
-    cli::{Deploy, Run, Update, Variables, Wait},
+    cli::{Deploy, DeploySource, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
     exit::{Exit, Outcome},
     files::{self, Project},
@@ -17,20 +17,7 @@ use std::{collections::BTreeSet, path::Path};
 /// # Errors
 /// The file is wrong, the platform refused, or it is not ready in time.
 pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
-    let mut body = berth_api::Deploy {
-        name: args.name.as_deref().map(parse_name).transpose()?,
-        method: args.method.into(),
-        ..berth_api::Deploy::default()
-    };
-    if let Some(template) = &args.template {
-        body.template = Some(template::source(template, &args.variables)?);
-    } else {
-        let project = read(args.file.as_deref().unwrap_or(Path::new("-")), &args.variables)?;
-        if body.name.is_none() && !project.names_itself() {
-            body.name = Some(parse_name(&project.folder_name())?);
-        }
-        body.compose = Some(source(project));
-    }
+    let body = request(&args.what)?;
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
     let deployed: Deployed = session.client.post(&path, &body).await?;
@@ -38,6 +25,25 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
         volumes::abandon_of(session, &deployed.name, &BTreeSet::new()).await?;
     }
     finish(session, deployed, &args.wait).await
+}
+
+/// What a deploy of a file sends.
+pub(super) fn request(what: &DeploySource) -> Outcome<berth_api::Deploy> {
+    let mut body = berth_api::Deploy {
+        name: what.name.as_deref().map(parse_name).transpose()?,
+        method: what.method.into(),
+        ..berth_api::Deploy::default()
+    };
+    if let Some(template) = &what.template {
+        body.template = Some(template::source(template, &what.variables)?);
+    } else {
+        let project = read(what.file.as_deref().unwrap_or(Path::new("-")), &what.variables)?;
+        if body.name.is_none() && !project.names_itself() {
+            body.name = Some(parse_name(&project.folder_name())?);
+        }
+        body.compose = Some(source(project));
+    }
+    Ok(body)
 }
 
 /// Carries out `berth update`.

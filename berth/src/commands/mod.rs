@@ -10,6 +10,7 @@ mod inspect;
 mod local;
 mod logs;
 mod node;
+mod plan;
 mod portable;
 mod registry;
 mod release;
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Registry(command) => registry::run(&session()?, command).await,
         Command::Node(command) => node::run(&session()?, command).await,
         Command::Deploy(args) => deploy::deploy(&session()?, args).await,
+        Command::Plan(args) => plan::plan(&session()?, args).await,
         Command::Update(args) => deploy::update(&session()?, args).await,
         Command::Run(args) => deploy::run_image(&session()?, args).await,
         Command::Apps => application::list(&session()?).await,

@@ -1,7 +1,7 @@
 //! Releases: looking, watching, pausing, taking back.
 
 use super::{
-    Session,
+    Session, plan,
     tables::{method, release_table, source},
     wait::{self, Progress},
 };
@@ -10,7 +10,9 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     output::{Table, cell, word},
 };
-use berth_api::{Application, ApplicationStatus, Release, ReleaseDetail, ReleaseState, Releases, Written};
+use berth_api::{
+    Application, ApplicationStatus, PlanChange, Release, ReleaseDetail, ReleaseState, Releases, Written,
+};
 use berth_ids::ReleaseId;
 use reqwest::Method;
 use std::time::Duration;
@@ -105,6 +107,9 @@ async fn weigh(session: &Session, args: Weigh) -> Outcome {
 /// There is nothing to go back to, or what the platform answered.
 pub async fn rollback(session: &Session, args: Rollback) -> Outcome {
     let body = berth_api::Rollback { to: args.to };
+    if args.dry.dry_run {
+        return plan::change(session, &args.app, PlanChange::Rollback(body)).await;
+    }
     let written: Written = session
         .client
         .post(&path(session, &args.app, "/rollback"), &body)

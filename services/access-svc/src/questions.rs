@@ -5,10 +5,10 @@ use crate::{
     vault::{Store, Values, Vault, VaultError},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use berth_access_core::{AccessView, SecretRow, StoreSecret, registry_in};
+use berth_access_core::{AccessView, SecretRow, StoreSecret, constant_time_eq, registry_in};
 use berth_bus::QuestionSink;
 use berth_events::{
-    Authenticate, LOGIN_USERNAME, ListLogins, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets,
+    Authenticate, LOGIN_USERNAME, ListLogins, MatchedSecret, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets,
     SealedSecrets, SecretRequest, StoredLogin, StoredSecret, spec::SecretRef,
 };
 use berth_ids::{ClusterId, NodeId, SecretId};
@@ -42,8 +42,8 @@ pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
         question: question.to_owned(),
         shutdown: context.shutdown.clone(),
     };
-    let (authenticate, secret, put, reveal, logins) =
-        (desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk);
+    let (authenticate, secret, put, matched, reveal, logins) =
+        (desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk);
     let bus = &context.bus;
     tokio::join!(
         bus.answer(sink("authenticate"), move |_key, asked: Authenticate| {
@@ -57,6 +57,10 @@ pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
         bus.answer(sink("put_secret"), move |cluster, asked: PutSecret| {
             let desk = put.clone();
             async move { desk.put_secret(&cluster, &asked).await }
+        }),
+        bus.answer(sink("match_secret"), move |cluster, asked: PutSecret| {
+            let desk = matched.clone();
+            async move { desk.match_secret(&cluster, &asked).await }
         }),
         bus.answer(sink("reveal"), move |cluster, asked: RevealSecrets| {
             let desk = reveal.clone();
@@ -170,16 +174,43 @@ impl Desk {
         }
     }
 
-    async fn store(&self, asked: &PutSecret, scope: &str) -> Result<StoredSecret, Rejection> {
-        // A destroyed secret stays so; its scope gets a new one.
-        let destroyed = self
-            .view
-            .read(|view| view.destroyed_before(asked.cluster_id, scope));
+    /// What storing would answer, and which values are the same as before; nothing is stored.
+    async fn match_secret(&self, cluster: &str, asked: &PutSecret) -> Result<MatchedSecret, Rejection> {
+        if cluster != asked.cluster_id.to_string() {
+            return Err(invalid("the subject names another cluster than the question"));
+        }
+        self.catch_up().await?;
+        let secret_id = self.secret_of(asked.cluster_id, &asked.scope.to_lowercase());
+        let newest = self.vault.newest(secret_id).await;
+        let (version, known) = newest.map_err(|error| of_vault(&error))?.unwrap_or_default();
+        let is_same = |(name, value): &(&String, &String)| {
+            let before = known.get(*name);
+            before.is_some_and(|before| constant_time_eq(before.as_bytes(), value.as_bytes()))
+        };
+        let same = asked.values.iter().filter(is_same).map(|(name, _)| name.clone());
+        let same: BTreeSet<String> = same.collect();
+        let all = same.len() == asked.values.len() && known.len() == asked.values.len();
+        Ok(MatchedSecret {
+            stored: StoredSecret {
+                secret_id,
+                version: if all { version } else { version + 1 },
+            },
+            same,
+        })
+    }
+
+    /// The secret of a scope. A destroyed one stays so; its scope gets a new one.
+    fn secret_of(&self, cluster: ClusterId, scope: &str) -> SecretId {
+        let destroyed = self.view.read(|view| view.destroyed_before(cluster, scope));
         let name = match destroyed {
             0 => format!("secret/{scope}"),
             lives => format!("secret/{scope}#{lives}"),
         };
-        let secret_id: SecretId = derived_id(asked.cluster_id.as_uuid(), &name);
+        derived_id(cluster.as_uuid(), &name)
+    }
+
+    async fn store(&self, asked: &PutSecret, scope: &str) -> Result<StoredSecret, Rejection> {
+        let secret_id = self.secret_of(asked.cluster_id, scope);
         let store = Store {
             secret: secret_id,
             cluster: asked.cluster_id,

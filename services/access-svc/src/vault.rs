@@ -189,6 +189,22 @@ impl Vault {
         Ok(version)
     }
 
+    /// The newest version of a secret with its values; none: it has no version.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub async fn newest(&self, secret: SecretId) -> Result<Option<(u64, Values)>, VaultError> {
+        let (newest,): (Option<i64>,) =
+            sqlx::query_as("select max(version) from vault.version where secret_id = $1")
+                .bind(secret.as_uuid())
+                .fetch_one(&self.db)
+                .await?;
+        let Some(version) = newest.map(i64::unsigned_abs) else {
+            return Ok(None);
+        };
+        Ok(Some((version, self.get(secret, version).await?)))
+    }
+
     /// The values of a version.
     ///
     /// # Errors

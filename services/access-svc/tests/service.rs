@@ -17,7 +17,7 @@ use berth_bus::{AskError, Bus, BusOptions};
 use berth_events::{
     AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
     ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, LOGIN_PASSWORD, LOGIN_SCOPE,
-    LOGIN_USERNAME, ListLogins, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent,
+    LOGIN_USERNAME, ListLogins, MatchedSecret, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent,
     PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope, SealedSecrets,
     SecretRequest, StoredLogin, StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
@@ -151,14 +151,24 @@ impl World {
         Agent { node, sealing, bus }
     }
 
-    async fn put(&self, value: &str) -> StoredSecret {
-        let asked = PutSecret {
+    fn secret(&self, value: &str) -> PutSecret {
+        PutSecret {
             cluster_id: self.cluster,
             tenant: "main".into(),
             scope: "shop/web".into(),
             values: BTreeMap::from([("PASSWORD".to_owned(), value.to_owned())]),
             actor: "test".into(),
-        };
+        }
+    }
+
+    async fn matched(&self, value: &str) -> MatchedSecret {
+        let (asked, cluster) = (self.secret(value), self.cluster.to_string());
+        let answer = self.gateway.ask("access", "match_secret", &cluster, &asked);
+        answer.await.unwrap()
+    }
+
+    async fn put(&self, value: &str) -> StoredSecret {
+        let asked = self.secret(value);
         let cluster = self.cluster.to_string();
         eventually("the vault answers", || async {
             self.gateway
@@ -316,6 +326,14 @@ async fn secrets_are_kept_sealed_and_given_only_to_the_node_that_needs_them() {
         world.put(PLANTED).await,
         stored,
         "the same values are the same version"
+    );
+    let next = world.matched("another").await;
+    assert_eq!((next.stored.version, next.same.len()), (stored.version + 1, 0));
+    assert_eq!(world.matched("another").await, next, "a match stores nothing");
+    let same = world.matched(PLANTED).await;
+    assert_eq!(
+        (same.stored, same.same),
+        (stored.clone(), BTreeSet::from(["PASSWORD".to_owned()]))
     );
     let newer = world.put("another").await;
     assert_eq!(

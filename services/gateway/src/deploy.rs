@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use berth_api::{ComposeSource, Deploy, Diagnostic, Severity};
 use berth_compose::{Input, Parsed, Policy, policy_violations};
 use berth_events::{
-    CommandBody, DeployMethod, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy, StoredSecret,
-    StoredWarning,
+    CommandBody, DeployMethod, MatchedSecret, PutSecret, ReleaseSource, SchedulerCommand, SecurityPolicy,
+    StoredSecret, StoredWarning,
     spec::{ApplicationSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{ApplicationId, ClusterId, Name};
@@ -34,6 +34,22 @@ pub(crate) struct Destination {
     pub(crate) name: Name,
     pub(crate) must_exist: Option<bool>,
     pub(crate) method: DeployMethod,
+}
+
+/// What becomes of values that the vault keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vault {
+    /// They are stored.
+    Store,
+    /// They are only compared with what is stored.
+    Compare,
+}
+
+/// A deploy as it would be sent.
+pub(crate) struct Prepared {
+    pub(crate) command: SchedulerCommand,
+    /// Values that are the same as in the version before; only known if they were compared.
+    pub(crate) same_values: BTreeSet<SecretRef>,
 }
 
 /// Reads what a deploy brings. The variables `keep` have the values that the running release keeps.
@@ -239,6 +255,24 @@ impl App {
         reading: &Reading,
         to: Destination,
     ) -> Result<(Accepted, ApplicationId), Fault> {
+        let cluster = to.cluster;
+        let application_id: ApplicationId = order.derived("application");
+        let prepared = self.prepare(order, reading, to, Vault::Store).await?;
+        let accepted = self
+            .submit(order, Some(cluster), CommandBody::Scheduler(prepared.command))
+            .await?;
+        let application = accepted.field("application_id").unwrap_or(application_id);
+        Ok((accepted, application))
+    }
+
+    /// The command of a deploy, with references to the vault in the place of values.
+    pub(crate) async fn prepare(
+        &self,
+        order: &Order,
+        reading: &Reading,
+        to: Destination,
+        vault: Vault,
+    ) -> Result<Prepared, Fault> {
         let violations = reading.violations(to.policy);
         if let Some(first) = violations.first() {
             let fault = Fault::new(
@@ -266,20 +300,25 @@ impl App {
                 values,
                 ..of_application.clone()
             };
-            self.put_secret(service, keys, secret)
+            self.put_secret(service, keys, secret, vault)
         });
         let stored: Vec<_> = stream::iter(put)
             .buffer_unordered(PARALLEL_SECRETS)
             .try_collect()
             .await?;
-        for (service, keys, stored) in stored {
-            refer(&mut spec, &service, &stored, &keys);
+        let mut same_values = BTreeSet::new();
+        for (service, keys, matched) in stored {
+            refer(&mut spec, &service, &matched.stored, &keys);
+            same_values.extend(matched.same.into_iter().map(|key| SecretRef {
+                secret_id: matched.stored.secret_id,
+                version: matched.stored.version,
+                key,
+            }));
         }
-        let application_id: ApplicationId = order.derived("application");
         let command = SchedulerCommand::Deploy {
             cluster_id: to.cluster,
             name: to.name,
-            application_id,
+            application_id: order.derived("application"),
             release_id: order.derived("release"),
             spec: Box::new(spec),
             source: reading.source.clone(),
@@ -288,11 +327,7 @@ impl App {
             must_exist: to.must_exist,
             expected_version: order.expected_version,
         };
-        let accepted = self
-            .submit(order, Some(to.cluster), CommandBody::Scheduler(command))
-            .await?;
-        let application = accepted.field("application_id").unwrap_or(application_id);
-        Ok((accepted, application))
+        Ok(Prepared { command, same_values })
     }
 
     /// Values that the file leaves to the vault are those of the running release.
@@ -324,14 +359,18 @@ impl App {
         service: String,
         keys: Vec<String>,
         secret: PutSecret,
-    ) -> Result<(String, Vec<String>, StoredSecret), Fault> {
+        vault: Vault,
+    ) -> Result<(String, Vec<String>, MatchedSecret), Fault> {
         let cluster = secret.cluster_id.to_string();
-        let stored: StoredSecret = self
-            .context
-            .bus
-            .ask("access", "put_secret", &cluster, &secret)
-            .await?;
-        Ok((service, keys, stored))
+        let bus = &self.context.bus;
+        let matched = match vault {
+            Vault::Store => MatchedSecret {
+                stored: bus.ask("access", "put_secret", &cluster, &secret).await?,
+                same: BTreeSet::new(),
+            },
+            Vault::Compare => bus.ask("access", "match_secret", &cluster, &secret).await?,
+        };
+        Ok((service, keys, matched))
     }
 }
 

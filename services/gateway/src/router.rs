@@ -6,7 +6,7 @@ use crate::{
     openapi::{self, Document},
     problem::Fault,
     routes::{
-        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, platform,
+        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, plans, platform,
         registries, releases, templates, tokens,
     },
 };
@@ -38,6 +38,8 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(nodes::drain_node))
         .routes(routes!(applications::deploy_application))
         .routes(routes!(applications::check_application))
+        .routes(routes!(plans::plan_deploy))
+        .routes(routes!(plans::plan_change))
         .routes(routes!(applications::list_applications))
         .routes(routes!(
             applications::get_application,

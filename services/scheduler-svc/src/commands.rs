@@ -18,7 +18,8 @@ impl Rules {
         Self { log, view }
     }
 
-    /// A deploy looks at its cluster, which may have been made a moment ago: everything committed counts.
+    /// What grows looks at its cluster and its quotas, which may have been made a moment ago: everything
+    /// committed counts.
     async fn catch_up(&self) -> Result<(), DecideError> {
         let head = self.log.head().await?;
         let reached = self.view.at_least(head).await;
@@ -34,7 +35,14 @@ impl Decide for Rules {
         let CommandBody::Scheduler(asked) = &command.body else {
             return Ok(Decision::Reject(misdirected(command, "scheduler")));
         };
-        if let SchedulerCommand::Deploy { .. } = asked {
+        let grows = matches!(
+            asked,
+            SchedulerCommand::Deploy { .. }
+                | SchedulerCommand::Scale { .. }
+                | SchedulerCommand::Rollback { .. }
+                | SchedulerCommand::Start { .. }
+        );
+        if grows {
             self.catch_up().await?;
         }
         decide_over_streams(&self.log, |streams| {

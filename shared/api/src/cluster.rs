@@ -1,7 +1,7 @@
 //! Clusters.
 
 use crate::ContainerCounts;
-use berth_events::{SecurityPolicy, spec::Strategy};
+use berth_events::{Quota, Quotas, SecurityPolicy, spec::Strategy};
 use berth_ids::{ClusterId, Name, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,12 @@ pub struct PatchCluster {
     /// New strategy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// What all applications together may reserve, whole: what is absent in it has no limit then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// What each application may reserve, whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_quota: Option<Quota>,
 }
 
 /// A cluster.
@@ -59,6 +65,8 @@ pub struct Cluster {
     pub policy: SecurityPolicy,
     /// How nodes are preferred.
     pub strategy: Strategy,
+    /// What its applications may reserve.
+    pub quotas: Quotas,
     /// What it is doing.
     pub state: ClusterState,
     /// Its nodes.

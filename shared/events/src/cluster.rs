@@ -12,6 +12,7 @@ events! {
     Created(ClusterCreated) = "cluster.created", v 1;
     Renamed(ClusterRenamed) = "cluster.renamed", v 1;
     SettingsChanged(ClusterSettingsChanged) = "cluster.settings_changed", v 1;
+    QuotasChanged(ClusterQuotasChanged) = "cluster.quotas_changed", v 1;
     DeleteRequested(ClusterDeleteRequested) = "cluster.delete_requested", v 1;
     Deleted(ClusterDeleted) = "cluster.deleted", v 1;
 }
@@ -63,6 +64,45 @@ pub struct ClusterSettingsChanged {
     pub policy: SecurityPolicy,
     /// How nodes are preferred.
     pub strategy: Strategy,
+}
+
+/// What the applications of a cluster may reserve changed. What is over it already stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterQuotasChanged {
+    /// All quotas as they are now.
+    pub quotas: Quotas,
+}
+
+/// What a cluster lets its applications reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Quotas {
+    /// For all applications together.
+    #[serde(default, skip_serializing_if = "Quota::is_none")]
+    pub cluster: Quota,
+    /// For each application.
+    #[serde(default, skip_serializing_if = "Quota::is_none")]
+    pub application: Quota,
+}
+
+/// The most that may be reserved; what is absent has no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Quota {
+    /// Processor time in thousandths of a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
+    /// Memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<u64>,
+}
+
+impl Quota {
+    /// Nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A cluster is being deleted: applications and nodes go first.

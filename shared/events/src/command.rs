@@ -1,6 +1,6 @@
 //! Commands: what a service is asked to decide. They travel on `cmd.<service>.<verb>.<cluster>`.
 
-use crate::{NodeFacts, SchedulerCommand, SecurityPolicy, TokenGrant, spec::Strategy};
+use crate::{NodeFacts, Quota, SchedulerCommand, SecurityPolicy, TokenGrant, spec::Strategy};
 use berth_ids::{AccountId, ClusterId, CommandId, CorrelationId, Name, NodeId, SecretId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +72,7 @@ pub enum ClusterCommand {
         /// Refuse unless the cluster is at this version (`If-Match`).
         expected_version: Option<u64>,
     },
-    /// Change policy or strategy.
+    /// Change policy, strategy or quotas.
     ChangeSettings {
         /// The cluster.
         cluster_id: ClusterId,
@@ -80,6 +80,12 @@ pub enum ClusterCommand {
         policy: Option<SecurityPolicy>,
         /// New strategy, if it changes.
         strategy: Option<Strategy>,
+        /// New quota of all applications together, if it changes.
+        #[serde(default)]
+        quota: Option<Quota>,
+        /// New quota of each application, if it changes.
+        #[serde(default)]
+        application_quota: Option<Quota>,
         /// Refuse unless the cluster is at this version (`If-Match`).
         expected_version: Option<u64>,
     },

@@ -124,6 +124,15 @@ pub struct StoredSecret {
     pub version: u64,
 }
 
+/// Answer to [`PutSecret`] asked as `q.access.match_secret.<cluster>`: what storing would answer. Nothing is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatchedSecret {
+    /// The secret and the version that would hold the values.
+    pub stored: StoredSecret,
+    /// Names of values that are the same in the newest version there is.
+    pub same: BTreeSet<String>,
+}
+
 /// `q.access.reveal.<cluster>`: values for a principal who may see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevealSecrets {

@@ -2,8 +2,8 @@
 
 use crate::refusal::{conflict, invalid, not_found};
 use berth_events::{
-    ClusterCreated, ClusterDeleteRequested, ClusterDeleted, ClusterEvent, ClusterRenamed,
-    ClusterSettingsChanged, Rejection, SecurityPolicy, spec::Strategy,
+    ClusterCreated, ClusterDeleteRequested, ClusterDeleted, ClusterEvent, ClusterQuotasChanged,
+    ClusterRenamed, ClusterSettingsChanged, Quota, Quotas, Rejection, SecurityPolicy, spec::Strategy,
 };
 use berth_eventsourcing::Aggregate;
 use berth_ids::Name;
@@ -44,6 +44,21 @@ pub struct Cluster {
     pub policy: SecurityPolicy,
     /// How nodes are preferred.
     pub strategy: Strategy,
+    /// What its applications may reserve.
+    pub quotas: Quotas,
+}
+
+/// New settings of a cluster; what is absent stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NewSettings {
+    /// Policy.
+    pub policy: Option<SecurityPolicy>,
+    /// Strategy.
+    pub strategy: Option<Strategy>,
+    /// Quota of all applications together.
+    pub quota: Option<Quota>,
+    /// Quota of each application.
+    pub application_quota: Option<Quota>,
 }
 
 /// What a cluster can be asked.
@@ -56,13 +71,8 @@ pub enum ClusterAction {
         /// The new name.
         name: Name,
     },
-    /// Change policy or strategy.
-    ChangeSettings {
-        /// New policy, if it changes.
-        policy: Option<SecurityPolicy>,
-        /// New strategy, if it changes.
-        strategy: Option<Strategy>,
-    },
+    /// Change policy, strategy or quotas.
+    ChangeSettings(NewSettings),
     /// Begin to be deleted.
     Delete {
         /// Applications go with it.
@@ -93,7 +103,7 @@ impl Aggregate for ClusterAggregate {
         match action {
             ClusterAction::Create(created) => create(cluster, created),
             ClusterAction::Rename { name } => rename(cluster, name),
-            ClusterAction::ChangeSettings { policy, strategy } => change(cluster, *policy, *strategy),
+            ClusterAction::ChangeSettings(settings) => change(cluster, settings),
             ClusterAction::Delete { force, applications } => delete(cluster, *force, *applications),
             ClusterAction::FinishDelete { applications, nodes } => {
                 finish_delete(cluster, *applications, *nodes)
@@ -115,6 +125,7 @@ impl Aggregate for ClusterAggregate {
                 cluster.policy = changed.policy;
                 cluster.strategy = changed.strategy;
             }
+            ClusterEvent::QuotasChanged(changed) => cluster.quotas = changed.quotas,
             ClusterEvent::DeleteRequested(request) => {
                 cluster.lifecycle = Lifecycle::Deleting { force: request.force };
             }
@@ -153,20 +164,24 @@ fn rename(cluster: &Cluster, name: &Name) -> Result<Vec<ClusterEvent>, Rejection
     }
 }
 
-fn change(
-    cluster: &Cluster,
-    policy: Option<SecurityPolicy>,
-    strategy: Option<Strategy>,
-) -> Result<Vec<ClusterEvent>, Rejection> {
+fn change(cluster: &Cluster, new: &NewSettings) -> Result<Vec<ClusterEvent>, Rejection> {
     active(cluster)?;
     let wanted = ClusterSettingsChanged {
-        policy: policy.unwrap_or(cluster.policy),
-        strategy: strategy.unwrap_or(cluster.strategy),
+        policy: new.policy.unwrap_or(cluster.policy),
+        strategy: new.strategy.unwrap_or(cluster.strategy),
     };
-    if wanted.policy == cluster.policy && wanted.strategy == cluster.strategy {
-        return Ok(vec![]);
+    let quotas = Quotas {
+        cluster: new.quota.unwrap_or(cluster.quotas.cluster),
+        application: new.application_quota.unwrap_or(cluster.quotas.application),
+    };
+    let mut events = Vec::new();
+    if wanted.policy != cluster.policy || wanted.strategy != cluster.strategy {
+        events.push(ClusterEvent::SettingsChanged(wanted));
     }
-    Ok(vec![ClusterEvent::SettingsChanged(wanted)])
+    if quotas != cluster.quotas {
+        events.push(ClusterEvent::QuotasChanged(ClusterQuotasChanged { quotas }));
+    }
+    Ok(events)
 }
 
 fn delete(cluster: &Cluster, force: bool, applications: usize) -> Result<Vec<ClusterEvent>, Rejection> {

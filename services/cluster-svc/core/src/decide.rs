@@ -1,7 +1,7 @@
 //! A command to cluster-svc, decided over the streams that it touches.
 
 use crate::{
-    ClusterAction, ClusterAggregate, ClusterView, NodeAction, NodeAggregate,
+    ClusterAction, ClusterAggregate, ClusterView, NewSettings, NodeAction, NodeAggregate,
     cluster::{self, Cluster},
     join::{JoinRequest, join},
     name::look_up,
@@ -97,10 +97,16 @@ pub fn decide(
             cluster_id,
             policy,
             strategy,
+            quota,
+            application_quota,
             expected_version,
         } => {
-            let (policy, strategy) = (*policy, *strategy);
-            let action = ClusterAction::ChangeSettings { policy, strategy };
+            let action = ClusterAction::ChangeSettings(NewSettings {
+                policy: *policy,
+                strategy: *strategy,
+                quota: *quota,
+                application_quota: *application_quota,
+            });
             on_cluster(*cluster_id, &action, *expected_version, context, streams)
         }
         C::DeleteCluster { cluster_id, force } => {

@@ -13,7 +13,7 @@ mod report;
 mod rows;
 mod view;
 
-pub use cluster::{Cluster, ClusterAction, ClusterAggregate, Lifecycle};
+pub use cluster::{Cluster, ClusterAction, ClusterAggregate, Lifecycle, NewSettings};
 pub use decide::{Context, cluster_name, cluster_stream, decide, index_claim, node_name, node_stream};
 pub use join::{MAX_INDEX_TRIES, MAX_NAME_TRIES, host_name_candidate};
 pub use labels::{MAX_LABEL_KEY_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, check_labels};

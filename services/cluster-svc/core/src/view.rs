@@ -110,6 +110,8 @@ impl ClusterView {
         match event {
             ClusterEvent::Created(_) => {}
             ClusterEvent::Renamed(renamed) => row.name = renamed.name.clone(),
+            // Quotas are the scheduler's to keep.
+            ClusterEvent::QuotasChanged(_) => {}
             ClusterEvent::SettingsChanged(changed) => {
                 row.policy = changed.policy;
                 row.strategy = changed.strategy;

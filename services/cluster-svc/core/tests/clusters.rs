@@ -4,7 +4,7 @@ mod world;
 
 use berth_cluster_core::{ClusterState, ClusterView};
 use berth_events::{
-    ApplicationCreated, ApplicationEvent, ApplicationRemoved, Category, ClusterCommand, RejectionKind,
+    ApplicationCreated, ApplicationEvent, ApplicationRemoved, Category, ClusterCommand, Quota, RejectionKind,
     SecurityPolicy, StreamName,
 };
 use berth_eventsourcing::{RowKey, View};
@@ -97,6 +97,8 @@ fn settings_change_only_if_they_differ() {
         cluster_id: CLUSTER,
         policy: Some(policy),
         strategy: None,
+        quota: None,
+        application_quota: None,
         expected_version: None,
     };
     assert!(world.run(settings(SecurityPolicy::Baseline)).unwrap().is_empty());
@@ -104,6 +106,35 @@ fn settings_change_only_if_they_differ() {
         world.run(settings(SecurityPolicy::Open)).unwrap(),
         ["cluster.settings_changed"]
     );
+}
+
+#[test]
+fn quotas_change_one_without_the_other() {
+    let mut world = World::with_cluster();
+    let containers = |most| Quota {
+        containers: Some(most),
+        ..Quota::default()
+    };
+    let quotas = |quota, application_quota| ClusterCommand::ChangeSettings {
+        cluster_id: CLUSTER,
+        policy: None,
+        strategy: None,
+        quota,
+        application_quota,
+        expected_version: None,
+    };
+    let changed = ["cluster.quotas_changed"];
+    assert_eq!(world.run(quotas(Some(containers(5)), None)).unwrap(), changed);
+    assert!(world.run(quotas(Some(containers(5)), None)).unwrap().is_empty());
+    assert_eq!(world.run(quotas(None, Some(containers(2)))).unwrap(), changed);
+    // The first is still there: the same again is no news.
+    assert!(
+        world
+            .run(quotas(Some(containers(5)), Some(containers(2))))
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(world.run(quotas(Some(Quota::default()), None)).unwrap(), changed);
 }
 
 #[test]

@@ -21,6 +21,7 @@ impl ApiView {
             zones: row.zones.clone(),
             policy: row.policy,
             strategy: row.strategy,
+            quotas: row.quotas,
             state: cluster_state(row, &nodes),
             nodes: NodeCounts::default(),
             applications: u32::try_from(self.applications_of.count(&row.id)).unwrap_or(u32::MAX),

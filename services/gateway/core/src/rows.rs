@@ -2,8 +2,8 @@
 
 use berth_api::{ContainerHealth, ContainerState, Retry, StateChange};
 use berth_events::{
-    BlockReport, FailureReason, NodeFacts, PlacementReason, PortBinding, ReleaseFailure, ReleaseMethod,
-    ReleaseOutcome, ReleaseSource, SecurityPolicy, StopReason, StoredWarning, TokenGrant,
+    BlockReport, FailureReason, NodeFacts, PlacementReason, PortBinding, Quotas, ReleaseFailure,
+    ReleaseMethod, ReleaseOutcome, ReleaseSource, SecurityPolicy, StopReason, StoredWarning, TokenGrant,
     spec::{ApplicationSpec, RestartPolicy, Strategy},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp, TokenId};
@@ -27,6 +27,8 @@ pub struct ClusterRow {
     pub policy: SecurityPolicy,
     /// How nodes are preferred.
     pub strategy: Strategy,
+    /// What its applications may reserve.
+    pub quotas: Quotas,
     /// It is being deleted.
     pub deleting: bool,
     /// When it was made.

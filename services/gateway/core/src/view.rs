@@ -6,7 +6,7 @@ use crate::{
 };
 use berth_events::{
     AllocationEvent, ApplicationEvent, ClusterEvent, Event, NodeEvent, PlacementBlocked, PlacementDecided,
-    PlacementEvent, Recorded, TemplateEvent, TokenEvent,
+    PlacementEvent, Quotas, Recorded, TemplateEvent, TokenEvent,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TemplateId, TokenId};
@@ -53,6 +53,7 @@ impl ApiView {
                 zones: created.zones.clone(),
                 policy: created.policy,
                 strategy: created.strategy,
+                quotas: Quotas::default(),
                 deleting: false,
                 created_at: recorded.recorded_at,
                 updated_at: recorded.recorded_at,
@@ -71,6 +72,7 @@ impl ApiView {
                 row.policy = changed.policy;
                 row.strategy = changed.strategy;
             }
+            ClusterEvent::QuotasChanged(changed) => row.quotas = changed.quotas,
             ClusterEvent::DeleteRequested(_) => row.deleting = true,
             ClusterEvent::Deleted(_) => {
                 self.clusters.remove(&id);

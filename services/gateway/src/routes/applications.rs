@@ -33,7 +33,7 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeployQuery {
     /// Refuse unless an application of this name is (`true`) or is not (`false`) there.
-    must_exist: Option<bool>,
+    pub(super) must_exist: Option<bool>,
 }
 
 /// Whether secret values are shown.

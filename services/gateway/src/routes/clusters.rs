@@ -98,8 +98,12 @@ pub(crate) async fn patch_cluster(
             .map(|row| (row.id, row.name.clone()))
     })?;
     let expected_version = order.expected_version;
-    let (name, command) = match (body.name, body.policy, body.strategy) {
-        (Some(name), None, None) => {
+    let settings = body.policy.is_some()
+        || body.strategy.is_some()
+        || body.quota.is_some()
+        || body.application_quota.is_some();
+    let (name, command) = match (body.name, settings) {
+        (Some(name), false) => {
             let command = ClusterCommand::RenameCluster {
                 cluster_id,
                 name: name.clone(),
@@ -107,20 +111,22 @@ pub(crate) async fn patch_cluster(
             };
             (name, command)
         }
-        (None, None, None) => {
+        (None, false) => {
             return Err(Fault::invalid("cluster.nothing", "nothing is to be changed")
-                .cure("name a new `name`, `policy` or `strategy`"));
+                .cure("name a new `name`, `policy`, `strategy`, `quota` or `application_quota`"));
         }
-        (None, policy, strategy) => {
+        (None, true) => {
             let command = ClusterCommand::ChangeSettings {
                 cluster_id,
-                policy,
-                strategy,
+                policy: body.policy,
+                strategy: body.strategy,
+                quota: body.quota,
+                application_quota: body.application_quota,
                 expected_version,
             };
             (known, command)
         }
-        (Some(_), ..) => {
+        (Some(_), true) => {
             return Err(
                 Fault::invalid("cluster.two_changes", "a name and settings are two changes")
                     .cure("send two requests"),

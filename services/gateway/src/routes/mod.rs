@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod logs;
 pub(crate) mod nodes;
+pub(crate) mod plans;
 pub(crate) mod platform;
 pub(crate) mod registries;
 pub(crate) mod releases;

@@ -2,7 +2,7 @@
 
 use super::{
     Application, ApplicationAggregate, ApplicationCommand, NameState, application_name_stream,
-    deploy::application_stream, deploy_appends,
+    deploy::application_stream, deploy_appends, quota,
 };
 use crate::{reject, view::SchedulerView};
 use berth_events::{
@@ -57,6 +57,14 @@ pub fn decide(
     let loaded = streams.get(&application_stream(id))?;
     let state = fold(loaded, context);
     let events = ApplicationAggregate::decide(&state, &ApplicationCommand::Asked(command.clone()))?;
+    if let Some(cluster) = state
+        .identity
+        .as_ref()
+        .and_then(|it| context.view.cluster(it.cluster_id))
+    {
+        let after = fold_on(state.clone(), &events);
+        quota::check(context.view, cluster, Some(id), &state, &after)?;
+    }
     let answer = json!({ "application_id": id, "release_id": started(&events) });
     Ok(Decision::nothing()
         .with(application_stream(id), loaded.version, events)
@@ -105,6 +113,9 @@ fn deploy(
         None => Application::default(),
     };
     let deployed = deploy_appends(command, &name_state, &current)?;
+    let events = deployed.appends.iter().flat_map(|(_, _, events)| events);
+    let after = fold_on(current.clone(), events.filter_map(application_event));
+    quota::check(context.view, cluster, name_state.application(), &current, &after)?;
     let mut decision = Decision::nothing().answering(json!({
         "application_id": deployed.application_id,
         "release_id": deployed.release_id,
@@ -137,8 +148,17 @@ fn fold(loaded: &LoadedStream, context: Context<'_>) -> Application {
     {
         return Application::default();
     }
-    ApplicationAggregate::fold(loaded.events.iter().filter_map(|event| match event {
+    ApplicationAggregate::fold(loaded.events.iter().filter_map(application_event))
+}
+
+fn application_event(event: &Event) -> Option<&ApplicationEvent> {
+    match event {
         Event::Application(event) => Some(event),
-        _ => None::<&ApplicationEvent>,
-    }))
+        _ => None,
+    }
+}
+
+/// What an application would be after more events.
+fn fold_on<'a>(state: Application, events: impl IntoIterator<Item = &'a ApplicationEvent>) -> Application {
+    events.into_iter().fold(state, ApplicationAggregate::evolve)
 }

@@ -6,6 +6,7 @@
 mod command;
 mod decide;
 mod deploy;
+mod quota;
 mod release;
 mod validate;
 

@@ -36,6 +36,7 @@ pub(crate) mod variants;
 pub use pattern::Pattern;
 pub use plan::{Plan, Settle};
 pub use rejection::Filter;
+pub(crate) use rejection::{bytes, cores};
 
 use crate::view::{ApplicationRow, Availability, ClusterRow, SchedulerView};
 use berth_events::{

@@ -58,12 +58,43 @@ fn slots(
     if let Some(after) = after {
         keys.extend(pending(view, after));
     }
-    let planned = keys.into_iter().filter_map(|key| {
+    let mut found = Vec::new();
+    for key in keys {
         let application = view.application(key.application_id).map(|row| row.name.clone());
-        let planned = slot(view, notes, &key, application.or_else(|| own.clone())?);
-        Some((key, planned))
-    });
-    planned.collect()
+        let Some(application) = application.or_else(|| own.clone()) else {
+            continue;
+        };
+        found.extend(predecessors(view, notes, &key, &application).map(|planned| (key.clone(), planned)));
+        let planned = slot(view, notes, &key, application);
+        found.push((key, planned));
+    }
+    found
+}
+
+/// Containers whose successor is there already, and that go.
+fn predecessors<'a>(
+    view: &'a SchedulerView,
+    notes: &'a Notes,
+    key: &'a SlotKey,
+    application: &'a Name,
+) -> impl Iterator<Item = PlannedContainer> + 'a {
+    let all = notes.old.get(key).map(Vec::as_slice).unwrap_or_default();
+    let earlier = all.split_last().map(|(_, earlier)| earlier).unwrap_or_default();
+    earlier.iter().filter_map(move |old| {
+        let gone = notes.gone.get(&old.allocation_id)?;
+        Some(PlannedContainer {
+            application: application.clone(),
+            service: key.service.clone(),
+            slot: key.slot,
+            action: PlanAction::Remove,
+            from: view.node(old.node_id).map(|node| node.name.clone()),
+            to: None,
+            placed_in: None,
+            stopped_in: Some(gone.step),
+            stop: gone.reason,
+            why: None,
+        })
+    })
 }
 
 /// Slots of an application that are without a container at the end.
@@ -83,7 +114,7 @@ fn pending(view: &SchedulerView, application: &ApplicationRow) -> Vec<SlotKey> {
 
 fn slot(view: &SchedulerView, notes: &Notes, key: &SlotKey, application: Name) -> PlannedContainer {
     let name = |node: NodeId| view.node(node).map(|node| node.name.clone());
-    let (old, new) = (notes.old.get(key), notes.new.get(key));
+    let (old, new) = (notes.last_of(key), notes.new.get(key));
     let gone = old.and_then(|old| notes.gone.get(&old.allocation_id));
     let blocked = view.blocked(key.application_id, &key.service);
     let pending = blocked.is_some_and(|row| row.slots.contains(&key.slot));
@@ -206,7 +237,7 @@ fn order(notes: &Notes, application: &ApplicationRow, service: &str) -> Option<U
         .iter()
         .filter(|(key, _)| own(key))
         .filter_map(|(key, new)| {
-            let old = notes.old.get(key)?;
+            let old = notes.last_of(key)?;
             Some(
                 notes
                     .gone

@@ -136,7 +136,12 @@ fn check(question: &PlanQuestion, view: &SchedulerView, streams: &Streams) -> Re
 
 /// Commands that change which containers run where.
 fn can_be_rehearsed(command: &SchedulerCommand) -> bool {
-    !matches!(command, SchedulerCommand::SetWeights { .. })
+    !matches!(
+        command,
+        SchedulerCommand::SetWeights { .. }
+            | SchedulerCommand::SaveTemplate { .. }
+            | SchedulerCommand::RemoveTemplate { .. }
+    )
 }
 
 fn nothing_asked() -> Rejection {

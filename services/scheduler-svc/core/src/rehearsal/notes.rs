@@ -37,7 +37,8 @@ pub(super) struct Notes {
     /// The last step in which a container came or went; 0: none did.
     pub(super) steps: u32,
     looked_at: u32,
-    pub(super) old: BTreeMap<SlotKey, Old>,
+    /// Containers of each slot that were there, newest last: a slot has two while one takes over from the other.
+    pub(super) old: BTreeMap<SlotKey, Vec<Old>>,
     pub(super) new: BTreeMap<SlotKey, New>,
     pub(super) gone: BTreeMap<AllocationId, Gone>,
     pub(super) pulls: BTreeMap<String, BTreeSet<Name>>,
@@ -55,10 +56,12 @@ impl Notes {
         let images = ran.filter_map(|row| Some((row.node_id, view.container(&row.spec_hash)?.image.clone())));
         let mut notes = Self {
             application,
-            old: kept.map(|row| (slot_of(row), old(row))).collect(),
             images: images.collect(),
             ..Self::default()
         };
+        for row in kept {
+            notes.old.entry(slot_of(row)).or_default().push(old(row));
+        }
         notes.ready = notes.ready_now(view);
         notes.least_ready = notes.ready.clone();
         notes
@@ -134,6 +137,11 @@ impl Notes {
                 .or_default()
                 .insert(node.name.clone());
         }
+    }
+
+    /// The newest container that a slot had.
+    pub(super) fn last_of(&self, slot: &SlotKey) -> Option<Old> {
+        self.old.get(slot)?.last().copied()
     }
 
     /// Ready containers of each service of the application; 0 for services without one.

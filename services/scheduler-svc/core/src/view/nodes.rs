@@ -2,7 +2,7 @@
 
 use super::{Availability, ClusterRow, NodeRow, SchedulerView, kind};
 use crate::allocation::Phase;
-use berth_events::{ClusterEvent, NodeEvent, NodeJoined, Recorded};
+use berth_events::{ClusterEvent, NodeEvent, NodeJoined, Quotas, Recorded};
 use berth_eventsourcing::RowKey;
 use berth_ids::NodeId;
 
@@ -21,6 +21,7 @@ impl SchedulerView {
                     tenant: recorded.tenant.to_string(),
                     policy: created.policy,
                     strategy: created.strategy,
+                    quotas: Quotas::default(),
                     deleting: None,
                     version: recorded.version,
                 },
@@ -42,6 +43,7 @@ impl SchedulerView {
                 cluster.policy = settings.policy;
                 cluster.strategy = settings.strategy;
             }
+            ClusterEvent::QuotasChanged(changed) => cluster.quotas = changed.quotas,
             ClusterEvent::DeleteRequested(requested) => cluster.deleting = Some(requested.force),
             ClusterEvent::Created(_) | ClusterEvent::Deleted(_) => {}
         }

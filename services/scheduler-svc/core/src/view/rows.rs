@@ -2,7 +2,7 @@
 
 use crate::{allocation::Phase, engine_volume_name};
 use berth_events::{
-    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, ReleaseMethod, SecurityPolicy,
+    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, Quotas, ReleaseMethod, SecurityPolicy,
     StopReason,
     spec::{ApplicationSpec, ContainerSpec, RestartPolicy, ServiceMode, Strategy},
 };
@@ -28,6 +28,8 @@ pub struct ClusterRow {
     pub policy: SecurityPolicy,
     /// How nodes are preferred.
     pub strategy: Strategy,
+    /// What its applications may reserve.
+    pub quotas: Quotas,
     /// It is being deleted; `true`: its applications go with it.
     pub deleting: Option<bool>,
     /// Version of `cluster/<id>`.
