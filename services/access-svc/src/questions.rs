@@ -8,8 +8,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use berth_access_core::{AccessView, SecretRow, StoreSecret, constant_time_eq, registry_in};
 use berth_bus::QuestionSink;
 use berth_events::{
-    Authenticate, LOGIN_USERNAME, ListLogins, MatchedSecret, Principal, PutSecret, Rejection, RejectionKind, RevealSecrets,
-    SealedSecrets, SecretRequest, StoredLogin, StoredSecret, spec::SecretRef,
+    Authenticate, LOGIN_USERNAME, ListLogins, MatchedSecret, Principal, PutSecret, Rejection, RejectionKind,
+    RevealSecrets, SealedSecrets, SecretRequest, StoredLogin, StoredSecret, spec::SecretRef,
 };
 use berth_ids::{ClusterId, NodeId, SecretId};
 use berth_service_kit::{Clock, ServiceContext, ViewHandle, derived_id};
@@ -42,8 +42,14 @@ pub(crate) async fn answer(context: ServiceContext, desk: Arc<Desk>) {
         question: question.to_owned(),
         shutdown: context.shutdown.clone(),
     };
-    let (authenticate, secret, put, matched, reveal, logins) =
-        (desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk.clone(), desk);
+    let (authenticate, secret, put, matched, reveal, logins) = (
+        desk.clone(),
+        desk.clone(),
+        desk.clone(),
+        desk.clone(),
+        desk.clone(),
+        desk,
+    );
     let bus = &context.bus;
     tokio::join!(
         bus.answer(sink("authenticate"), move |_key, asked: Authenticate| {

@@ -17,9 +17,9 @@ use berth_bus::{AskError, Bus, BusOptions};
 use berth_events::{
     AccessCommand, ApplicationCreated, ApplicationEvent, ApplicationRemoved, Authenticate, Category,
     ClusterCreated, ClusterEvent, CommandBody, CommandOutcome, JoinGrant, LOGIN_PASSWORD, LOGIN_SCOPE,
-    LOGIN_USERNAME, ListLogins, MatchedSecret, NodeEvent, NodeRemoved, Placed, PlacementDecided, PlacementEvent,
-    PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope, SealedSecrets,
-    SecretRequest, StoredLogin, StoredSecret, StreamName, TokenGrant,
+    LOGIN_USERNAME, ListLogins, MatchedSecret, NodeEvent, NodeRemoved, Placed, PlacementDecided,
+    PlacementEvent, PlacementReason, Principal, PutSecret, RenewAccess, RenewedAccess, RevealSecrets, Scope,
+    SealedSecrets, SecretRequest, StoredLogin, StoredSecret, StreamName, TokenGrant,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, TokenId};

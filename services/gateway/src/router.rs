@@ -6,8 +6,8 @@ use crate::{
     openapi::{self, Document},
     problem::Fault,
     routes::{
-        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, plans, platform,
-        registries, releases, templates, tokens,
+        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, plans,
+        platform, registries, releases, templates, tokens,
     },
 };
 use axum::{Router, http::StatusCode, middleware, response::IntoResponse};
