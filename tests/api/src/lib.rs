@@ -75,6 +75,7 @@ impl Platform {
                 ca: None,
             }),
             removed_secret_grace: berth_access_svc::REMOVED_SECRET_GRACE,
+            agents_ca_pem: Arc::new(|| Ok("pins".to_owned())),
         };
         tokio::spawn(berth_access_svc::run(log.context("access").await?, options));
         tokio::spawn(berth_cluster_svc::run(log.context("cluster").await?));

@@ -96,6 +96,9 @@ fn reserved(application: &Application, nodes: u64) -> Amount {
     Amount::of(&application.spec, nodes)
 }
 
+/// The limit of one thing, how much of it was and would be reserved, and how that is written.
+type Part<'a> = (Option<u64>, u64, u64, &'a dyn Fn(u64) -> String);
+
 /// Whom a quota limits.
 struct Limited {
     what: &'static str,
@@ -107,7 +110,7 @@ struct Limited {
 impl Limited {
     fn check(&self, cluster: &ClusterRow, was: Amount, wanted: Amount) -> Result<(), Rejection> {
         let quota = self.quota;
-        let parts: [(Option<u64>, u64, u64, &dyn Fn(u64) -> String); 3] = [
+        let parts: [Part<'_>; 3] = [
             (quota.cpu_millis, was.cpu_millis, wanted.cpu_millis, &cores),
             (
                 quota.memory_bytes,
