@@ -208,6 +208,7 @@ fn reason_text(reason: StopReason) -> &'static str {
         StopReason::Ended => "has ended",
         StopReason::Replaced => "replaced",
         StopReason::Misplaced => "may no longer be there",
+        StopReason::PushedOut => "pushed out for a more important one",
     }
 }
 

@@ -10,7 +10,7 @@ events! {
     /// What happened to an application.
     ApplicationEvent in crate::Category::Application;
     Created(ApplicationCreated) = "application.created", v 1;
-    ReleaseStarted(ReleaseStarted) = "application.release_started", v 3, from { 1 => v1::ReleaseStarted, 2 => v2::ReleaseStarted };
+    ReleaseStarted(ReleaseStarted) = "application.release_started", v 4, from { 1 => v1::ReleaseStarted, 2 => v2::ReleaseStarted, 3 => v3::ReleaseStarted };
     ImagesPinned(ImagesPinned) = "application.images_pinned", v 1;
     ReleaseSettled(ReleaseSettled) = "application.release_settled", v 1;
     ReleasePaused(ReleasePaused) = "application.release_paused", v 1;
@@ -131,6 +131,22 @@ mod v2 {
 impl From<v2::ReleaseStarted> for ReleaseStarted {
     fn from(old: v2::ReleaseStarted) -> Self {
         // Such a wish had no effect then: the image was pulled if it was missing.
+        old.0
+    }
+}
+
+mod v3 {
+    use super::*;
+
+    /// Version 3 knew no priority.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct ReleaseStarted(pub(super) super::ReleaseStarted);
+}
+
+impl From<v3::ReleaseStarted> for ReleaseStarted {
+    fn from(old: v3::ReleaseStarted) -> Self {
+        // Every service was as important as every other: 0.
         old.0
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 events! {
     /// What the planner decided.
     PlacementEvent in crate::Category::Placement;
-    Decided(PlacementDecided) = "placement.decided", v 3, from { 1 => v1::PlacementDecided, 2 => v2::PlacementDecided };
+    Decided(PlacementDecided) = "placement.decided", v 4, from { 1 => v1::PlacementDecided, 2 => v2::PlacementDecided, 3 => v3::PlacementDecided };
     Blocked(PlacementBlocked) = "placement.blocked", v 1;
 }
 
@@ -77,6 +77,22 @@ impl From<v2::PlacementDecided> for PlacementDecided {
     }
 }
 
+mod v3 {
+    use super::*;
+
+    /// Version 3 pushed nothing out.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct PlacementDecided(pub(super) super::PlacementDecided);
+}
+
+impl From<v3::PlacementDecided> for PlacementDecided {
+    fn from(old: v3::PlacementDecided) -> Self {
+        // No order of it was for the sake of another container.
+        old.0
+    }
+}
+
 /// What containers of one application share on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectSpec {
@@ -136,6 +152,24 @@ pub struct StopOrder {
     pub allocation_id: AllocationId,
     /// Why.
     pub reason: StopReason,
+    /// For whom it is pushed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PushedOutBy>,
+}
+
+/// A more important container, for which another gives way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushedOutBy {
+    /// Its application.
+    pub application_id: ApplicationId,
+    /// Name of the application.
+    pub application: String,
+    /// Its service.
+    pub service: String,
+    /// Number of the replica.
+    pub slot: u32,
+    /// How important it is.
+    pub priority: u32,
 }
 
 /// Why a container is stopped.
@@ -160,6 +194,8 @@ pub enum StopReason {
     Replaced,
     /// A hard rule no longer holds on this node.
     Misplaced,
+    /// A more important container needs its room.
+    PushedOut,
 }
 
 /// Slots of a service that could not be placed, and why. Appended when the answer changes.

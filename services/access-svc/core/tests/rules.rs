@@ -318,6 +318,7 @@ fn decided(place: bool) -> PlacementEvent {
     let stop = StopOrder {
         allocation_id: ALLOCATION,
         reason: StopReason::Surplus,
+        by: None,
     };
     PlacementEvent::Decided(PlacementDecided {
         cluster_id: CLUSTER,

@@ -145,7 +145,11 @@ fn failure(reason: FailureReason) -> &'static str {
 /// Whether a slot is filled anew after its container was stopped.
 pub(crate) fn makes_room(reason: StopReason) -> bool {
     match reason {
-        StopReason::Changed | StopReason::Restart | StopReason::Drained | StopReason::Misplaced => true,
+        StopReason::Changed
+        | StopReason::Restart
+        | StopReason::Drained
+        | StopReason::Misplaced
+        | StopReason::PushedOut => true,
         StopReason::Surplus
         | StopReason::ApplicationStopped
         | StopReason::ApplicationRemoved
@@ -165,6 +169,7 @@ fn stop(reason: StopReason) -> &'static str {
         StopReason::Ended => "it has ended, and its slot is filled anew or complete",
         StopReason::Replaced => "its slot was replaced while the node was lost",
         StopReason::Misplaced => "a hard rule no longer holds on this node",
+        StopReason::PushedOut => "a more important container needs its room",
     }
 }
 

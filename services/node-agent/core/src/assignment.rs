@@ -242,6 +242,7 @@ mod tests {
                 .map(|id| StopOrder {
                     allocation_id: AllocationId::from_u128(*id),
                     reason: StopReason::Surplus,
+                    by: None,
                 })
                 .collect(),
             containers: BTreeMap::from([("h".to_owned(), ContainerSpec::default())]),

@@ -215,6 +215,7 @@ impl World {
                         vec![StopOrder {
                             allocation_id,
                             reason,
+                            by: None,
                         }],
                     );
                 }

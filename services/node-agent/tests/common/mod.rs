@@ -119,6 +119,7 @@ impl Rig {
                 .map(|id| StopOrder {
                     allocation_id: *id,
                     reason: StopReason::Surplus,
+                    by: None,
                 })
                 .collect(),
             drop_volumes: drop_volumes.iter().map(|name| (*name).to_owned()).collect(),

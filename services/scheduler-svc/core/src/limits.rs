@@ -39,6 +39,8 @@ pub const STABLE_AFTER: Duration = Duration::from_secs(300);
 pub const FAILURE_MEMORY: Duration = Duration::from_secs(600);
 /// The most failures remembered of one slot.
 pub const MAX_FAILURES: usize = 16;
+/// The most containers pushed out for one.
+pub const MAX_PUSHED_OUT: usize = 32;
 
 /// The most nodes named in one refusal.
 pub const MAX_EXAMPLES: usize = 20;

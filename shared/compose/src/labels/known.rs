@@ -59,6 +59,7 @@ pub(super) const KNOWN: [Known; 42] = [
     known("global", Effect::Key),
     known("depends", Effect::Key),
     known("gpu", Effect::Key),
+    known("priority", Effect::Service),
     known("rolling_updates", Effect::Key),
     known("rolling_updates.parallelism", Effect::Key),
     known("latest_image", Effect::Service),

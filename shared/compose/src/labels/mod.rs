@@ -17,6 +17,8 @@ use known::{Effect, KNOWN};
 use std::collections::BTreeMap;
 
 const FAMILIES: [&str; 2] = ["aliyun.", "berth."];
+/// The most important that a service can be.
+const MAX_PRIORITY: u64 = 1_000;
 /// Begins the labels by which Berth knows its containers, volumes and networks.
 const ENGINE_PREFIX: &str = "io.berth.";
 
@@ -110,8 +112,10 @@ impl<'n> Labels<'n> {
 pub(crate) fn typed(cx: &Cx, labels: &Labels<'_>) -> Typed {
     probe::replace(cx, labels);
     let (routes, session_sticky, routing) = routing::routes(cx, labels);
+    let priority = labels.number(cx, "priority", 0, MAX_PRIORITY).unwrap_or(0);
     Typed {
         labels: ServiceLabels {
+            priority: u32::try_from(priority).unwrap_or(0),
             latest_image: labels.truth(cx, "latest_image").unwrap_or(false),
             routes,
             session_sticky,

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ServiceLabels {
+    /// How important its containers are, 0–1000: those of less importance give way when there is no room.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: u32,
     /// The image is pulled at every deploy (`latest_image`).
     #[serde(skip_serializing_if = "is_default")]
     pub latest_image: bool,

@@ -64,6 +64,11 @@ pub(super) enum Cause {
         /// When the next attempt may begin.
         next_at: Timestamp,
     },
+    /// Containers of less importance are pushed out for it.
+    Room {
+        /// From this node.
+        node: String,
+    },
     /// It was restarted as often as the file allows.
     GivenUp {
         /// How often.
@@ -100,7 +105,7 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    fn report(&self, request: &Request<'_>, blocked: &[BlockedSlot]) -> BlockReport {
+    fn report(&self, request: &Request<'a>, blocked: &[BlockedSlot]) -> BlockReport {
         let mut refusals: BTreeMap<&'static str, BTreeMap<String, String>> = BTreeMap::new();
         for slot in blocked {
             self.collect(&mut refusals, &slot.cause);
@@ -116,9 +121,20 @@ impl<'a> Planner<'a, '_> {
         // What passes by itself is told if there is nothing else to tell.
         let passes = |slot: &&BlockedSlot| matches!(slot.cause, Cause::Backoff { .. });
         let told = blocked.iter().find(|slot| !passes(slot)).or(blocked.first());
-        let (summary, cure) = told
+        let (mut summary, cure) = told
             .map(|slot| self.words(request, &slot.cause))
             .unwrap_or_default();
+        let state = |slot: &BlockedSlot| self.state_of(request, slot.slot);
+        let pushed_out = blocked
+            .iter()
+            .filter_map(state)
+            .find_map(|state| state.pushed_out_by.as_ref());
+        if let Some(by) = pushed_out {
+            summary = format!(
+                "pushed out by {}_{}_{} (priority {}); {summary}",
+                by.application, by.service, by.slot, by.priority
+            );
+        }
         BlockReport {
             summary,
             nodes: u32::try_from(self.world.sites.len()).unwrap_or(u32::MAX),
@@ -151,6 +167,9 @@ impl<'a> Planner<'a, '_> {
             }
             Cause::Backoff { .. } => {
                 refusals.entry(BACKOFF).or_default();
+            }
+            Cause::Room { .. } => {
+                refusals.entry("priority").or_default();
             }
             Cause::GivenUp { .. } => {
                 refusals.entry("restart").or_default();
@@ -220,6 +239,10 @@ impl<'a> Planner<'a, '_> {
                     ),
                 )
             }
+            Cause::Room { node } => (
+                format!("waiting for room on node {node}, where less important containers are pushed out"),
+                "it starts when they have ended".to_owned(),
+            ),
             Cause::GivenUp { attempts, last } => (
                 format!("given up after {attempts} restarts: {last}"),
                 format!(

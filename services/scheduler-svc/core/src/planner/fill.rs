@@ -6,12 +6,13 @@ use super::{
     candidates::{Candidates, are_alike},
     choose::{Ask, Choice, Chosen, binding_home, choose},
     orders::Parcel,
+    rejection::Refused,
     request::Request,
     service::{Pass, outdated},
     slots::is_complete,
 };
 use crate::view::{SlotRow, cause_after};
-use berth_events::{Placed, PlacementReason, ProjectSpec, StopReason};
+use berth_events::{Placed, PlacementReason, ProjectSpec, StopReason, spec::ServiceMode};
 use std::rc::Rc;
 
 impl<'a> Planner<'a, '_> {
@@ -23,13 +24,15 @@ impl<'a> Planner<'a, '_> {
         }
         pass.settled = false;
         if let Some(cause) = self.holds_back(&pass.request, state) {
+            if matches!(cause, Cause::Backoff { .. }) {
+                self.keep_room(pass, slot, state, only);
+            }
             pass.blocked.push(BlockedSlot { slot, cause });
             return;
         }
         let tied = only.is_some() || state.is_some_and(|state| state.home.is_some());
-        if !tied && let Some(refused) = &pass.refused {
-            let cause = Cause::Refused(Rc::clone(refused));
-            pass.blocked.push(BlockedSlot { slot, cause });
+        if !tied && pass.refused.is_some() {
+            self.lack(pass, slot, state, tied, Vec::new());
             return;
         }
         let ask = Ask {
@@ -46,22 +49,40 @@ impl<'a> Planner<'a, '_> {
         }
         match self.pick(pass, &ask) {
             Ok(choice) => self.place(pass, slot, state, choice),
-            Err(refused) => {
-                let refused = Rc::new(refused);
-                let home = binding_home(&self.world, &pass.request, state);
-                let cause = match home {
-                    Some(home) => Cause::Home {
-                        node: home.node_name.clone(),
-                        refused: Rc::clone(&refused),
-                    },
-                    None => Cause::Refused(Rc::clone(&refused)),
-                };
-                if !tied {
-                    pass.refused = Some(refused);
-                }
-                pass.blocked.push(BlockedSlot { slot, cause });
-            }
+            Err(refused) => self.lack(pass, slot, state, tied, refused),
         }
+    }
+
+    /// No node takes the slot's container: room is made for it, or it is told why there is none. Slots that ask
+    /// the same as one before get its refusals.
+    fn lack(
+        &mut self,
+        pass: &mut Pass<'a>,
+        slot: u32,
+        state: Option<&SlotRow>,
+        tied: bool,
+        refused: Vec<(usize, Refused)>,
+    ) {
+        let known = pass.refused.clone().filter(|_| !tied);
+        let refused = known.unwrap_or_else(|| Rc::new(refused));
+        if pass.request.spec.mode != ServiceMode::Global
+            && let Some(node) = self.make_room(pass, slot, state)
+        {
+            let cause = Cause::Room { node };
+            pass.blocked.push(BlockedSlot { slot, cause });
+            return;
+        }
+        let cause = match binding_home(&self.world, &pass.request, state) {
+            Some(home) => Cause::Home {
+                node: home.node_name.clone(),
+                refused: Rc::clone(&refused),
+            },
+            None => Cause::Refused(Rc::clone(&refused)),
+        };
+        if !tied {
+            pass.refused = Some(refused);
+        }
+        pass.blocked.push(BlockedSlot { slot, cause });
     }
 
     /// The best node for a slot; slots that ask the same share the work.
@@ -114,7 +135,7 @@ impl<'a> Planner<'a, '_> {
         self.orders.place(node_id, placed, &pass.parcel, project);
         self.chosen.insert(node_id);
         self.concerned.insert(application.application_id);
-        self.world.sites[choice.site].settle(pass.request.resident(slot));
+        self.world.settle(choice.site, pass.request.resident(slot));
         pass.request.note(choice.site);
         if let Some(candidates) = &mut pass.candidates {
             let ask = Ask {

@@ -21,6 +21,7 @@ mod rejection;
 mod release;
 mod removal;
 mod request;
+mod room;
 mod service;
 mod slots;
 mod succession;
@@ -69,13 +70,12 @@ pub fn plan(
         settle: Vec::new(),
         chosen: BTreeSet::new(),
         concerned: BTreeSet::new(),
+        pushed_out: BTreeSet::new(),
         failure: None,
         pins: BTreeMap::new(),
         wake_at: None,
     };
-    for application in view.applications_of(cluster) {
-        planner.application(application);
-    }
+    planner.applications();
     planner.sites();
     planner.finish()
 }
@@ -94,6 +94,8 @@ struct Planner<'a, 'i> {
     chosen: BTreeSet<NodeId>,
     /// Applications that the plan changes something for.
     concerned: BTreeSet<ApplicationId>,
+    /// Containers that make way in this plan for more important ones.
+    pushed_out: BTreeSet<AllocationId>,
     /// Why the release of the application at hand has failed, and the policy that says what then.
     failure: Option<(UpdatePolicy, ReleaseFailure)>,
     /// Digests of the images of the application at hand.
@@ -102,22 +104,49 @@ struct Planner<'a, 'i> {
 }
 
 impl<'a> Planner<'a, '_> {
-    fn application(&mut self, application: &'a ApplicationRow) {
-        let id = application.application_id;
-        if self.cluster.deleting == Some(true) && application.removing.is_none() {
+    /// All services from the most important down; those as important as each other by application, in order.
+    fn applications(&mut self) {
+        let all: Vec<&'a ApplicationRow> = self.view.applications_of(self.cluster.cluster_id).collect();
+        let going = |row: &ApplicationRow| self.cluster.deleting == Some(true) && row.removing.is_none();
+        let (going, staying): (Vec<_>, Vec<_>) = all.into_iter().partition(|row| going(row));
+        for row in going {
             self.settle.push(Settle::RemoveRequested {
-                application_id: id,
-                version: application.version,
+                application_id: row.application_id,
+                version: row.version,
             });
-            return;
         }
-        self.pins = self.pin(application);
-        let mut settled = application.release_number > 0;
-        for name in in_order(application) {
-            if let Some(spec) = application.spec.services.get(name) {
-                settled &= self.service(application, name, spec);
+        let mut services = Vec::new();
+        for (at, application) in staying.iter().enumerate() {
+            for name in in_order(application) {
+                if let Some(spec) = application.spec.services.get(name) {
+                    services.push((spec.labels.priority, at, name, spec));
+                }
             }
         }
+        services.sort_by_key(|(priority, ..)| std::cmp::Reverse(*priority));
+        let mut pins: Vec<_> = staying.iter().map(|row| self.pin(row)).collect();
+        let mut ends: Vec<_> = staying.iter().map(|row| (row.release_number > 0, None)).collect();
+        for (_, at, name, spec) in services {
+            std::mem::swap(&mut self.pins, &mut pins[at]);
+            ends[at].0 &= self.service(staying[at], name, spec);
+            std::mem::swap(&mut self.pins, &mut pins[at]);
+            if let Some(failure) = self.failure.take() {
+                ends[at].1 = Some(failure);
+            }
+        }
+        for (application, (settled, failure)) in staying.into_iter().zip(ends) {
+            self.finish_application(application, settled, failure);
+        }
+    }
+
+    /// What an application comes to after all its services.
+    fn finish_application(
+        &mut self,
+        application: &'a ApplicationRow,
+        settled: bool,
+        failure: Option<(UpdatePolicy, ReleaseFailure)>,
+    ) {
+        let id = application.application_id;
         let gone: Vec<&str> = self
             .view
             .index
@@ -129,7 +158,7 @@ impl<'a> Planner<'a, '_> {
         }
         if application.removing.is_some() {
             self.remove(application);
-        } else if let Some((policy, failure)) = self.failure.take() {
+        } else if let Some((policy, failure)) = failure {
             self.settle.push(Settle::ReleaseFailed {
                 application_id: id,
                 version: application.version,

@@ -10,7 +10,8 @@ use crate::{
 };
 use berth_events::{
     DeployMethod, FailureReason, NodeCordoned, NodeEvent, NodeRemoved, NodeUncordoned, Observed,
-    SchedulerCommand, spec::ServiceMode,
+    SchedulerCommand, StopReason,
+    spec::{ReschedulePolicy, ServiceMode},
 };
 use berth_ids::{AllocationId, NodeId, ReleaseId};
 use proptest::prelude::*;
@@ -182,7 +183,8 @@ impl World {
         policy: u8,
         method: u8,
     ) -> SchedulerCommand {
-        let web = with_policy(variant(kind, replicas), policy);
+        let mut web = with_policy(variant(kind, replicas), policy);
+        web.labels.priority = [0, 0, 5, 10][replicas as usize % 4];
         let colour = if method == 1 { "green" } else { "web" };
         let mut spec = app([(colour, web), ("side", variant(kind / 2, 1))]);
         spec.volumes.insert("data".into(), Default::default());
@@ -319,6 +321,20 @@ impl World {
     /// New containers keep the hard rules of their service.
     fn check_hard_rules(&self, plan: &planner::Plan) {
         for change in &plan.changes {
+            for order in change
+                .stop
+                .iter()
+                .filter(|order| order.reason == StopReason::PushedOut)
+            {
+                let row = self.lab.view.allocation(order.allocation_id).unwrap();
+                let spec = &self.lab.view.application(row.application_id).unwrap().spec;
+                let service = &spec.services[&row.service];
+                let by = order.by.as_ref().unwrap();
+                assert!(service.labels.priority < by.priority, "{order:?}");
+                assert!(service.mode != ServiceMode::Global && service.reschedule != ReschedulePolicy::Off);
+                let container = self.lab.view.container(&row.spec_hash).unwrap();
+                assert_eq!(container.named_volumes().count(), 0, "its data is here");
+            }
             let node = self.lab.view.node(change.node_id).unwrap();
             for placed in &change.place {
                 assert!(!node.lost && node.availability == crate::view::Availability::Active);
@@ -365,11 +381,18 @@ fn calm(world: &mut World) {
     for at in 0..world.nodes.len() {
         world.node_deed(Deed::BringBack(at));
     }
-    for _ in 0..16 {
+    let mut pushed_out = 0;
+    for round in 0..16 {
+        let head = world.lab.log.head();
         for at in 0..3 {
             world.application_deed(Deed::Resume(at));
         }
         world.lab.settle();
+        if round >= 6 {
+            let events = world.lab.log.after(head).iter();
+            let text = events.map(|event| event.data.get().matches("\"pushed_out\"").count());
+            pushed_out += text.sum::<usize>();
+        }
         world.lab.pass(Duration::from_secs(61));
         for row in world.lab.rows() {
             if row.healthy == Some(false) && row.stop.is_none() {
@@ -381,6 +404,7 @@ fn calm(world: &mut World) {
         }
     }
     world.lab.settle();
+    assert_eq!(pushed_out, 0, "nobody pushes and is pushed for ever");
     let view = &world.lab.view;
     for application in view.applications_of(CLUSTER) {
         assert!(

@@ -31,6 +31,7 @@ impl<'a> Planner<'a, '_> {
         let order = StopOrder {
             allocation_id: row.allocation_id,
             reason,
+            by: None,
         };
         let ordered = self.orders.stop(row.node_id, order);
         if ordered {

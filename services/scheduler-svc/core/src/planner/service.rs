@@ -41,6 +41,8 @@ pub(super) struct Pass<'a> {
     pub(super) candidates: Option<Candidates>,
     /// The plan was full before every slot was looked at: the next one tells what is blocked.
     pub(super) cut: bool,
+    /// Nothing makes room for another slot of it.
+    pub(super) no_room: bool,
     /// Every wanted slot runs what it should or has completed.
     pub(super) settled: bool,
 }
@@ -69,6 +71,12 @@ impl<'a> Planner<'a, '_> {
         name: &'a str,
         spec: &'a ServiceSpec,
     ) -> bool {
+        let mut rows = self.view.allocations_of(application.application_id, name);
+        if rows.any(|row| self.pushed_out.contains(&row.allocation_id)) {
+            // What is pushed out in this plan is leaving in the next one, which looks at the service again.
+            self.orders.more = true;
+            return false;
+        }
         let hash = application.hashes.get(name).map_or("", String::as_str);
         let mut request = Request::new(self.cluster, application, name, spec, hash, &self.world);
         request.pin = self.pins.get(&spec.container.image).cloned();
@@ -84,6 +92,7 @@ impl<'a> Planner<'a, '_> {
             refused: None,
             candidates: None,
             cut: false,
+            no_room: false,
             settled: true,
         };
         pass.wanted = self.wanted(&pass);

@@ -36,7 +36,7 @@ impl<'a> Planner<'a, '_> {
         };
         if self.order_stop(row, reason) {
             pass.out += u32::from(ready);
-            self.world.sites[choice.site].settle(pass.request.resident(row.slot));
+            self.world.settle(choice.site, pass.request.resident(row.slot));
             pass.request.note(choice.site);
             pass.candidates = None;
         }
@@ -107,7 +107,7 @@ impl<'a> Planner<'a, '_> {
         if let Some(old) = old {
             self.world.sites[site].widen(&old, &new);
         } else {
-            self.world.sites[site].settle(new);
+            self.world.settle(site, new);
             pass.request.note(site);
         }
         pass.candidates = None;

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// A node and what it holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Site<'a> {
     pub(super) row: &'a NodeRow,
     pub(super) assigned: AssignedRow,
@@ -123,6 +123,25 @@ impl<'a> Site<'a> {
         self.residents.push(resident);
     }
 
+    /// Keeps what a container will need when what is leaving has left: `after` is the site as it is then.
+    fn expect(&mut self, after: &Self, resident: Resident<'a>) {
+        self.cpu_used = self.cpu_used.max(after.cpu_used);
+        self.memory_used = self.memory_used.max(after.memory_used);
+        *self
+            .services
+            .entry((resident.application_id, resident.service))
+            .or_default() += 1;
+        for port in resident
+            .container
+            .ports
+            .iter()
+            .filter(|port| port.published.is_some())
+        {
+            self.ports.push((port, resident.name()));
+        }
+        self.residents.push(resident);
+    }
+
     /// A container on the node gets a successor in its own place: what the new one needs beyond the old one.
     pub(super) fn widen(&mut self, old: &Resident<'a>, new: &Resident<'a>) {
         let (had, needs) = (old.container.resources, new.container.resources);
@@ -146,6 +165,10 @@ pub(super) struct World<'a> {
     pub(super) lost: BTreeMap<NodeId, BTreeSet<AllocationId>>,
     /// Whom each service does not want beside it.
     avoids: Avoids<'a>,
+    /// Sites on which room is made, as they will be.
+    promised: BTreeMap<usize, Site<'a>>,
+    /// The least importance that a service of the cluster has.
+    pub(super) lowest_priority: u32,
 }
 
 type Avoids<'a> = HashMap<(ApplicationId, &'a str), Rc<[Rule<'a>]>>;
@@ -173,7 +196,51 @@ impl<'a> World<'a> {
             by_id,
             lost: BTreeMap::new(),
             avoids,
+            promised: BTreeMap::new(),
+            lowest_priority: lowest_priority(view, cluster),
         }
+    }
+
+    /// A container comes to a site.
+    pub(super) fn settle(&mut self, at: usize, resident: Resident<'a>) {
+        if let Some(after) = self.promised.get_mut(&at) {
+            after.settle(resident.clone());
+        }
+        self.sites[at].settle(resident);
+    }
+
+    /// A site as it will be without the containers that are leaving, where they make way.
+    pub(super) fn after(
+        &self,
+        view: &SchedulerView,
+        at: usize,
+        makes_way: impl Fn(&AllocationRow) -> bool,
+    ) -> Site<'a> {
+        if let Some(after) = self.promised.get(&at) {
+            return after.clone();
+        }
+        let mut after = self.sites[at].clone();
+        let leaving = view.allocations_on(after.row.node_id);
+        for row in leaving.filter(|row| row.phase.is_live() && makes_way(row)) {
+            after.lift(row.application_id, &row.service, row.slot);
+        }
+        after
+    }
+
+    /// Room is made on a site: nobody else may take it.
+    pub(super) fn promise(&mut self, at: usize, mut after: Site<'a>, resident: Resident<'a>) {
+        after.settle(resident.clone());
+        self.sites[at].expect(&after, resident);
+        self.promised.insert(at, after);
+    }
+
+    /// A container as its neighbours see it.
+    pub(super) fn resident_of(
+        &self,
+        view: &'a SchedulerView,
+        row: &'a AllocationRow,
+    ) -> Option<Resident<'a>> {
+        resident(view, &self.avoids, row)
     }
 
     pub(super) fn avoids(&self, application: ApplicationId, service: &'a str) -> Rc<[Rule<'a>]> {
@@ -242,7 +309,18 @@ fn populate<'a>(view: &'a SchedulerView, avoids: &Avoids<'a>, site: &mut Site<'a
     if !row.phase.is_live() && row.phase != Phase::Lost {
         return;
     }
-    site.settle(Resident {
+    if let Some(resident) = resident(view, avoids, row) {
+        site.settle(resident);
+    }
+}
+
+fn resident<'a>(
+    view: &'a SchedulerView,
+    avoids: &Avoids<'a>,
+    row: &'a AllocationRow,
+) -> Option<Resident<'a>> {
+    let spec = view.specs.get(&row.spec_hash)?;
+    Some(Resident {
         application_id: row.application_id,
         application: view
             .applications
@@ -255,5 +333,15 @@ fn populate<'a>(view: &'a SchedulerView, avoids: &Avoids<'a>, site: &mut Site<'a
             .get(&(row.application_id, row.service.as_str()))
             .cloned()
             .unwrap_or_default(),
-    });
+    })
+}
+
+fn lowest_priority(view: &SchedulerView, cluster: ClusterId) -> u32 {
+    let services = view
+        .applications_of(cluster)
+        .flat_map(|row| row.spec.services.values());
+    services
+        .map(|service| service.labels.priority)
+        .min()
+        .unwrap_or(u32::MAX)
 }

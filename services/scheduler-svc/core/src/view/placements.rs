@@ -51,11 +51,14 @@ impl SchedulerView {
         };
         row.stop = Some(order.reason);
         row.stop_at = position;
+        row.stop_by.clone_from(&order.by);
         let live = row.phase.is_live();
         let slot = slot_of(row);
         let mut touched = vec![RowKey::new(kind::ALLOCATION, order.allocation_id)];
         if live {
-            self.slots.entry(slot.clone()).or_default().cause = Some(cause_after(order.reason).to_owned());
+            let state = self.slots.entry(slot.clone()).or_default();
+            state.cause = Some(cause_after(order.reason).to_owned());
+            state.pushed_out_by.clone_from(&order.by);
             touched.push(slot_key(&slot));
         }
         touched
@@ -86,6 +89,7 @@ impl SchedulerView {
             running_since: None,
             stop: None,
             stop_at: 0,
+            stop_by: None,
             ending: None,
             ports: Vec::new(),
         };
@@ -112,6 +116,7 @@ impl SchedulerView {
             state.attempts = state.attempts.saturating_add(1);
         }
         state.cause = None;
+        state.pushed_out_by = None;
         self.index.insert(&row);
         self.allocations.insert(placed.allocation_id, row);
         touched
@@ -204,5 +209,6 @@ pub(crate) fn cause_after(reason: StopReason) -> &'static str {
         StopReason::Ended => "crashed",
         StopReason::Replaced => "node_lost",
         StopReason::Misplaced => "misplaced",
+        StopReason::PushedOut => "pushed_out",
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{allocation::Phase, engine_volume_name};
 use berth_events::{
-    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, Quotas, ReleaseMethod, SecurityPolicy,
-    StopReason,
+    BlockReport, NodeFacts, PlacementReason, PortBinding, ProjectSpec, PushedOutBy, Quotas, ReleaseMethod,
+    SecurityPolicy, StopReason,
     spec::{ApplicationSpec, ContainerSpec, RestartPolicy, ServiceMode, Strategy},
 };
 use berth_ids::{
@@ -243,6 +243,9 @@ pub struct AllocationRow {
     pub stop: Option<StopReason>,
     /// Position of that order; 0: none.
     pub stop_at: u64,
+    /// For whom it is pushed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_by: Option<PushedOutBy>,
     /// How it ended, in words.
     pub ending: Option<String>,
     /// Ports published on the node.
@@ -311,6 +314,9 @@ pub struct SlotRow {
     pub ran_at: u64,
     /// What makes the next placement necessary; absent: it is new.
     pub cause: Option<String>,
+    /// Who pushed its last container out, until it has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_out_by: Option<PushedOutBy>,
 }
 
 /// The node that holds the local volumes of a slot.

@@ -6,6 +6,7 @@ mod choosing;
 mod faults;
 mod images;
 mod lifecycle;
+mod priorities;
 mod releases;
 mod settling;
 mod volumes;
