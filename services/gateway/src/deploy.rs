@@ -48,7 +48,7 @@ pub(crate) enum Vault {
 /// A deploy as it would be sent.
 pub(crate) struct Prepared {
     pub(crate) command: SchedulerCommand,
-    /// Values that are the same as in the version before; only known if they were compared.
+    /// Values of the newest versions that would be the same in the next; only known if they were compared.
     pub(crate) same_values: BTreeSet<SecretRef>,
 }
 
@@ -309,11 +309,15 @@ impl App {
         let mut same_values = BTreeSet::new();
         for (service, keys, matched) in stored {
             refer(&mut spec, &service, &matched.stored, &keys);
-            same_values.extend(matched.same.into_iter().map(|key| SecretRef {
-                secret_id: matched.stored.secret_id,
-                version: matched.stored.version,
-                key,
-            }));
+            // Some values of the version before it are the same. Where all are, it is that version.
+            let before = matched.stored.version.saturating_sub(1);
+            if matched.same.len() < keys.len() {
+                same_values.extend(matched.same.into_iter().map(|key| SecretRef {
+                    secret_id: matched.stored.secret_id,
+                    version: before,
+                    key,
+                }));
+            }
         }
         let command = SchedulerCommand::Deploy {
             cluster_id: to.cluster,

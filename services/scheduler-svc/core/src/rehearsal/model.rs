@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 /// What is shown of a value that only the vault has.
 const HIDDEN: &str = "(secret)";
 
-/// What differs between two versions. `same` are values of the vault that are the same in both although they
-/// are in another version there.
+/// What differs between two versions. `same` are values of the vault that are the same in the next version
+/// there.
 pub(super) fn difference(
     before: Option<&ApplicationSpec>,
     after: &ApplicationSpec,
@@ -89,7 +89,7 @@ impl Keys<'_> {
                     self.compare(&below(path, name), Some(value), None);
                 }
             }
-            _ if self.is_same_secret(after) => {}
+            _ if self.is_same_secret(before, after) => {}
             _ => self.found.push(KeyChange {
                 path: path.to_owned(),
                 before: before.map(shown),
@@ -98,10 +98,16 @@ impl Keys<'_> {
         }
     }
 
-    fn is_same_secret(&self, after: Option<&Value>) -> bool {
-        let secret = after.and_then(|value| value.get("secret"));
-        let secret = secret.and_then(|value| serde_json::from_value::<SecretRef>(value.clone()).ok());
-        secret.is_some_and(|secret| self.same.contains(&secret))
+    /// A value that was compared with this very one and is the same, in another version.
+    fn is_same_secret(&self, before: Option<&Value>, after: Option<&Value>) -> bool {
+        let secret = |value: Option<&Value>| {
+            let secret = value?.get("secret")?;
+            serde_json::from_value::<SecretRef>(secret.clone()).ok()
+        };
+        let known = secret(before).filter(|before| self.same.contains(before));
+        known.is_some_and(|before| {
+            secret(after).is_some_and(|after| (before.secret_id, before.key) == (after.secret_id, after.key))
+        })
     }
 }
 

@@ -440,7 +440,7 @@ fn values_of_the_vault_are_not_shown() {
     // The version is another one because of another value.
     asked.same_values.insert(SecretRef {
         secret_id: SecretId::from_u128(9),
-        version: 2,
+        version: 1,
         key: "PASSWORD".into(),
     });
     assert_eq!(keys(&asked, &lab), [mode]);
