@@ -128,7 +128,8 @@ impl Notes {
         let known = !self.images.insert((node_id, image.to_owned()));
         let pulled = match policy {
             PullPolicy::Always => true,
-            PullPolicy::Missing => !known,
+            // When a node took an image is its agent's to know.
+            PullPolicy::Missing | PullPolicy::Every { .. } => !known,
             PullPolicy::Never => false,
         };
         if let Some(node) = view.node(node_id).filter(|_| pulled) {

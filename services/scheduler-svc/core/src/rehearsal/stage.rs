@@ -168,6 +168,7 @@ impl Stage {
                 container_id: String::new(),
                 container_name: String::new(),
                 image_id: String::new(),
+                image_digest: None,
             }));
         }
         if row.phase < Phase::Running {
