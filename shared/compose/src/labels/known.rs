@@ -54,7 +54,7 @@ const LOGS: &str = "`berth logs` shows what the containers write";
 const MONITORING: &str = "`berth top` shows use of processor and memory";
 const BATCH: &str = "write restart: \"no\" to let the containers run to their end once";
 
-pub(super) const KNOWN: [Known; 42] = [
+pub(super) const KNOWN: [Known; 43] = [
     known("scale", Effect::Key),
     known("global", Effect::Key),
     known("depends", Effect::Key),
