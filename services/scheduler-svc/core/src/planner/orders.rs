@@ -96,6 +96,18 @@ impl<'a> Orders<'a> {
 
     /// Stops a container, unless the plan is full.
     pub(super) fn stop(&mut self, node: NodeId, order: StopOrder) -> bool {
+        // The first reason stands.
+        let known = self
+            .changes
+            .get(&node)
+            .map(|change| change.stop.as_slice())
+            .unwrap_or_default();
+        if known
+            .iter()
+            .any(|known| known.allocation_id == order.allocation_id)
+        {
+            return true;
+        }
         if !self.admits(node, STOP_BYTES) {
             return false;
         }

@@ -352,7 +352,7 @@ impl World {
 const CASES: u32 = 150;
 const UNSAID: u32 = 256;
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if config.cases == UNSAID {
         config.cases = CASES;

@@ -5,7 +5,7 @@ use crate::{
     lab::{CLUSTER, GIB, Lab, app, service, with_memory, with_volume},
     planner::{
         Plan,
-        properties::{Deed, World, deed},
+        properties::{Deed, World, config, deed},
     },
     view::SchedulerView,
 };
@@ -202,7 +202,7 @@ fn compare(world: &mut World, command: SchedulerCommand) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_is_asked_for_does_what_its_plan_said(
