@@ -28,9 +28,7 @@ mod succession;
 mod world;
 
 #[cfg(test)]
-pub(crate) mod properties;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 pub(crate) mod variants;
 

@@ -1,3 +1,5 @@
+//! Given a quota and what is there, when something grows, then it is refused or not.
+
 use crate::lab::{CLUSTER, GIB, Lab, app, service, with_memory};
 use berth_events::{
     Category, ClusterEvent, ClusterQuotasChanged, Quota, Quotas, Rejection, SchedulerCommand, StreamName,

@@ -7,6 +7,7 @@ mod faults;
 mod images;
 mod lifecycle;
 mod priorities;
+pub(crate) mod properties;
 mod releases;
 mod settling;
 mod volumes;

@@ -5,7 +5,7 @@ use crate::{
     lab::{CLUSTER, GIB, Lab, app, service, with_memory, with_volume},
     planner::{
         Plan,
-        properties::{Deed, World, config, deed},
+        tests::properties::{Deed, World, config, deed},
     },
     view::SchedulerView,
 };
