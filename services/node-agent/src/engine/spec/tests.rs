@@ -79,7 +79,7 @@ fn a_service_whose_network_is_shared_is_named_by_its_container() {
         (&"container:c0ffee".into(), &"container:c0ffee".into())
     );
     assert_eq!(host["IpcMode"], "shareable");
-    assert_eq!(body["ExposedPorts"], serde_json::json!([]));
+    assert_eq!(body["ExposedPorts"], serde_json::json!({}));
 }
 
 #[test]
