@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use berth_api::{POSITION_HEADER, Written};
+use berth_api::{POSITION_HEADER, Page, Written};
 use berth_events::{COMMAND_VERSION, Command, CommandBody, CommandOutcome, StreamName};
 use berth_ids::{ClusterId, CommandId};
 use berth_service_kit::{Clock, telemetry};
@@ -133,6 +133,20 @@ impl<T> At<T> {
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+}
+
+impl<T> At<Page<T>> {
+    /// A page of a list: its items, and the cursor of the next.
+    pub(crate) fn page(position: u64, (items, next_cursor): (Vec<T>, Option<String>)) -> Self {
+        Self::shown(
+            position,
+            Page {
+                items,
+                next_cursor,
+                position,
+            },
+        )
     }
 }
 

@@ -218,17 +218,10 @@ pub(crate) async fn list_applications(
     let page = query.page("applications")?;
     let cluster = app.cluster_id(&caller.access, query.cluster.as_deref())?;
     let position = app.view.position();
-    let (items, next_cursor) = app
+    let items = app
         .view
         .read(|view| view.list_applications(&caller.access, cluster, &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    Ok(At::page(position, items))
 }
 
 /// Shows an application.

@@ -55,15 +55,8 @@ pub(crate) async fn list_clusters(
 ) -> Result<At<Page<Cluster>>, Fault> {
     let page = query.page("clusters")?;
     let position = app.view.position();
-    let (items, next_cursor) = app.view.read(|view| view.list_clusters(&caller.access, &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    let items = app.view.read(|view| view.list_clusters(&caller.access, &page));
+    Ok(At::page(position, items))
 }
 
 /// Shows a cluster.

@@ -31,17 +31,10 @@ pub(crate) async fn list_nodes(
     let page = query.page("nodes")?;
     let cluster = app.cluster_id(&caller.access, query.cluster.as_deref())?;
     let position = app.view.position();
-    let (items, next_cursor) = app
+    let items = app
         .view
         .read(|view| view.list_nodes(&caller.access, cluster, &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    Ok(At::page(position, items))
 }
 
 /// Shows a node.

@@ -41,17 +41,10 @@ pub(crate) async fn list_templates(
     let page = query.page("templates")?;
     let position = app.view.position();
     let gallery = GALLERY.iter().map(Exhibit::item).collect();
-    let (items, next_cursor) = app
+    let items = app
         .view
         .read(|view| view.list_templates(&caller.access, gallery, &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    Ok(At::page(position, items))
 }
 
 /// Shows a template with its text, its parameters and its versions.

@@ -76,17 +76,10 @@ pub(crate) async fn list_join_tokens(
     let cluster = app.cluster_id(&caller.access, Some(&cluster))?;
     let page = query.page("join-tokens")?;
     let position = app.view.position();
-    let (items, next_cursor) = app
+    let items = app
         .view
         .read(|view| view.list_tokens(&caller.access, cluster, Clock::now(), &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    Ok(At::page(position, items))
 }
 
 /// Revokes a join token: no further server joins with it.
@@ -140,17 +133,10 @@ pub(crate) async fn list_tokens(
 ) -> Result<At<Page<Token>>, Fault> {
     let page = query.page("tokens")?;
     let position = app.view.position();
-    let (items, next_cursor) = app
+    let items = app
         .view
         .read(|view| view.list_tokens(&caller.access, None, Clock::now(), &page));
-    Ok(At::shown(
-        position,
-        Page {
-            items,
-            next_cursor,
-            position,
-        },
-    ))
+    Ok(At::page(position, items))
 }
 
 /// Revokes an API token. It is refused after five seconds at the latest.
