@@ -6,6 +6,7 @@
 
 mod bus;
 mod platform;
+mod ports;
 mod process;
 mod tls;
 mod truth;

@@ -2,6 +2,7 @@
 
 use crate::{
     IMAGE,
+    ports::Ports,
     process::{Process, binary, wait_for},
 };
 use anyhow::{Context, Result, bail};
@@ -9,7 +10,6 @@ use berth_lab::Lab;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
@@ -29,6 +29,8 @@ pub const SERVICES: &[&str] = &[
 ];
 /// How long the platform may take to be ready.
 const READY_WAIT: Duration = Duration::from_secs(90);
+/// Lines of a server's log that a failed start tells.
+const LAST_LINES: usize = 20;
 /// How long a node may take to join: the product promises 10 s.
 const JOIN_WAIT: Duration = Duration::from_secs(10);
 
@@ -55,14 +57,6 @@ pub struct Platform {
     ports: Ports,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Ports {
-    https: u16,
-    http: u16,
-    nats: u16,
-    metrics: u16,
-}
-
 impl Platform {
     /// Starts a platform with a cluster `main` and this many nodes `n1`, `n2` … whose engines have [`IMAGE`].
     ///
@@ -87,12 +81,7 @@ impl Platform {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             folder: tempfile::Builder::new().prefix("berth-e2e-").tempdir()?,
-            ports: Ports {
-                https: free_port()?,
-                http: free_port()?,
-                nats: free_port()?,
-                metrics: free_port()?,
-            },
+            ports: Ports::find()?,
         };
         // Postgres runs as another user and must be able to pass through.
         open_folder(platform.folder.path())?;
@@ -166,16 +155,38 @@ impl Platform {
     /// Waits until every service is well and the command line is served.
     ///
     /// # Errors
-    /// Not in time.
-    pub fn wait_ready(&self) -> Result<()> {
-        wait_for("ready platform", READY_WAIT, || {
+    /// It took too long, or a server ended; the last lines of the logs are told, since the logs go with the platform.
+    fn wait_ready(&mut self) -> Result<()> {
+        let ready = wait_for("ready platform", READY_WAIT, || {
+            if self.servers.values_mut().any(Process::has_ended) {
+                return Ok(Some(false));
+            }
             if !self.data().join("client.toml").is_file() {
                 return Ok(None);
             }
-            self.berth(&["status", "--wait-ready"]).map(Some)
-        })
-        .with_context(|| format!("logs are in {}", self.folder.path().display()))?;
-        Ok(())
+            self.berth(&["status", "--wait-ready"])?;
+            Ok(Some(true))
+        });
+        match ready {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("a server ended while starting:\n{}", self.last_lines()),
+            Err(error) => Err(error.context(self.last_lines())),
+        }
+    }
+
+    /// The last lines of each server's log.
+    fn last_lines(&self) -> String {
+        let mut told = String::new();
+        for name in self.servers.keys() {
+            let log =
+                std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines
+                .get(lines.len().saturating_sub(LAST_LINES)..)
+                .unwrap_or_default();
+            told += &format!("{name}:\n{}\n", last.join("\n"));
+        }
+        told
     }
 
     /// Joins the engine of a node and starts its agent.
@@ -363,10 +374,6 @@ pub fn path(path: &Path) -> String {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn open_folder(folder: &Path) -> Result<()> {
