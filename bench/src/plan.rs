@@ -161,6 +161,7 @@ impl Lab {
                 zone: format!("zone-{}", index % ZONES),
                 address: "10.0.0.1".into(),
                 labels: [("disk".to_owned(), disk.to_owned())].into(),
+                resources: Default::default(),
                 facts: NodeFacts {
                     hostname: format!("node-{index}"),
                     os: "linux".into(),

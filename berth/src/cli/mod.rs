@@ -19,7 +19,7 @@ pub use application::{
 };
 pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
-pub use node::{Drain, LabelNode, NodeCommand};
+pub use node::{Drain, LabelNode, NodeCommand, NodeResource};
 use parse::key_text;
 pub use parse::{age, duration};
 pub use plan::{DryRun, Plan, PlanEnding};

@@ -1,6 +1,6 @@
 //! `berth node …`.
 
-use super::parse::{duration, key_value};
+use super::parse::{duration, key_value, resource};
 use clap::{Args, Subcommand};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub enum NodeCommand {
     },
     /// Set and take away labels
     Label(LabelNode),
+    /// Say how many GPUs or other countable resources a node has
+    Resource(NodeResource),
     /// Place nothing new on a node
     #[command(after_help = "EXAMPLES\n  berth node cordon n1 --reason \"new disk\"")]
     Cordon {
@@ -57,6 +59,22 @@ pub struct LabelNode {
     pub set: Vec<(String, String)>,
     /// Label to take away; may be given several times
     #[arg(long = "rm", value_name = "KEY")]
+    pub remove: Vec<String>,
+}
+
+/// `berth node resource`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "EXAMPLES\n  berth node resource n1 gpu=2 fpga=1\n  berth node resource n1 --rm gpu        what the engine names counts again"
+)]
+pub struct NodeResource {
+    /// Name or id
+    pub node: String,
+    /// Resources to set or overwrite
+    #[arg(value_name = "KIND=COUNT", value_parser = resource, required_unless_present = "remove")]
+    pub set: Vec<(String, u64)>,
+    /// Resource to take away; may be given several times
+    #[arg(long = "rm", value_name = "KIND")]
     pub remove: Vec<String>,
 }
 

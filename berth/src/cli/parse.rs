@@ -70,6 +70,18 @@ pub fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// `KIND=COUNT` of a countable resource; kinds are in small letters.
+///
+/// # Errors
+/// It is none.
+pub fn resource(text: &str) -> Result<(String, u64), String> {
+    let (kind, count) = key_value(text)?;
+    let count = count.trim().parse::<u64>();
+    let count =
+        count.map_err(|_| format!("`{text}`: write KIND=COUNT with a whole number, such as gpu=2"))?;
+    Ok((berth_events::spec::resource_kind(&kind), count))
+}
+
 /// `SERVICE=WEIGHT` with a weight of 0–100.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `berth server`, `berth config` and `berth agent`.
 
-use super::parse::key_value;
+use super::parse::{key_value, resource};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -164,6 +164,9 @@ pub struct AgentJoin {
     /// Label; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
     pub labels: Vec<(String, String)>,
+    /// Countable resource of the server, such as gpu=2; may be given several times
+    #[arg(long = "resource", value_name = "KIND=COUNT", value_parser = resource)]
+    pub resources: Vec<(String, u64)>,
     /// Address by which other nodes reach it [default: the one that leads to the platform]
     #[arg(long)]
     pub address: Option<String>,

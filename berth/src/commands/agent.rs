@@ -96,6 +96,7 @@ async fn join(args: AgentJoin, token: String, printer: Printer) -> Outcome {
         zone: args.zone,
         address: args.address,
         labels: args.labels.into_iter().collect(),
+        resources: args.resources.into_iter().collect(),
     };
     let joined = berth_node_agent::join(options)
         .await

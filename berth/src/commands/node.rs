@@ -2,12 +2,13 @@
 
 use super::{Session, volumes, wait};
 use crate::{
-    cli::{Drain, LabelNode, NodeCommand, age},
+    cli::{Drain, LabelNode, NodeCommand, NodeResource, age},
     client::query,
     exit::{Exit, Failure, Outcome},
     output::{Table, Tone, bytes, cell, cores, percent, toned, word},
 };
-use berth_api::{CordonNode, DrainNode, DrainState, Node, NodeStatus, PatchNode, Written};
+use berth_api::{CordonNode, DrainNode, DrainState, Node, NodeStatus, PatchNode, PatchResources, Written};
+use berth_events::spec::resource_kind;
 use berth_ids::Timestamp;
 use berth_service_kit::Clock;
 use reqwest::Method;
@@ -31,6 +32,7 @@ pub async fn run(session: &Session, command: NodeCommand) -> Outcome {
             session.printer.print(&node, fields)
         }
         NodeCommand::Label(args) => label(session, args).await,
+        NodeCommand::Resource(args) => resource(session, args).await,
         NodeCommand::Cordon { node, reason } => {
             let body = CordonNode { reason };
             let written: Written = session
@@ -70,6 +72,18 @@ async fn label(session: &Session, args: LabelNode) -> Outcome {
     session
         .printer
         .done(&written, &format!("changed the labels of node {}", args.node))
+}
+
+async fn resource(session: &Session, args: NodeResource) -> Outcome {
+    let patch = PatchResources {
+        set: args.set.into_iter().collect(),
+        remove: args.remove.iter().map(|kind| resource_kind(kind)).collect(),
+    };
+    let path = session.path("nodes", &args.node, "/resources");
+    let written: Written = session.client.write(Method::PATCH, &path, Some(&patch)).await?;
+    session
+        .printer
+        .done(&written, &format!("changed the resources of node {}", args.node))
 }
 
 async fn drain(session: &Session, args: Drain) -> Outcome {
@@ -229,6 +243,10 @@ fn fields(node: &Node) -> String {
             bytes(facts.memory_bytes)
         ),
     );
+    for (kind, resource) in &node.resources {
+        let text = format!("{} of {} reserved", resource.reserved, resource.total);
+        table.field(&format!("Resource {kind}"), text);
+    }
     table.field("Disk", bytes(facts.disk_bytes));
     table.field(
         "Containers",

@@ -6,9 +6,12 @@ use crate::{
     exit::{Exit, Failure, Outcome},
     output::{paint, word},
 };
-use berth_api::{Application, Container, ContainerState, ContainerWhy, ServiceWhy, Why};
+use berth_api::{Application, Container, ContainerState, ContainerWhy, ServiceDomains, ServiceWhy, Why};
 use berth_events::{BlockReport, PlacementReason};
 use std::collections::BTreeSet;
+
+/// The most values of a label that are shown.
+const MAX_DOMAINS_SHOWN: usize = 20;
 
 /// Carries out `berth why`.
 ///
@@ -127,10 +130,41 @@ fn service_text(service: &ServiceWhy, placed_too: bool) -> String {
     if let Some(report) = &service.pending {
         text.push_str(&pending_text(report, &service.pending_slots));
     }
+    if placed_too {
+        for spread in &service.domains {
+            text.push_str(&domains_text(spread));
+        }
+    }
     for container in &service.containers {
         if placed_too || container.state != ContainerState::Running {
             text.push_str(&place_text(container));
         }
+    }
+    text
+}
+
+/// Where a service is, value by value of a label, and whether that is what was asked for.
+fn domains_text(spread: &ServiceDomains) -> String {
+    let used = spread.domains.values().filter(|domain| domain.containers > 0);
+    let used = used.count();
+    let asked = match (spread.wanted, spread.promised) {
+        (0, _) => format!("spread over {}", spread.label),
+        (wanted, true) => format!("promised {wanted} values of {}, on {used}", spread.label),
+        (wanted, false) => format!(
+            "wants {wanted} values of {} as far as there are so many, on {used}",
+            spread.label
+        ),
+    };
+    let mut text = format!("  {asked}\n");
+    for (value, count) in spread.domains.iter().take(MAX_DOMAINS_SHOWN) {
+        text.push_str(&format!(
+            "    {value}: {} of its containers, {} nodes that take some\n",
+            count.containers, count.nodes
+        ));
+    }
+    let more = spread.domains.len().saturating_sub(MAX_DOMAINS_SHOWN);
+    if more > 0 {
+        text.push_str(&format!("    and {more} more values\n"));
     }
     text
 }
@@ -247,7 +281,7 @@ fn container_text(why: &ContainerWhy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use berth_api::ApplicationStatus;
+    use berth_api::{ApplicationStatus, DomainCount};
     use berth_events::Refusal;
 
     #[test]
@@ -273,6 +307,19 @@ mod tests {
             running: 1,
             pending_slots: [2].into(),
             pending: Some(report),
+            domains: vec![ServiceDomains {
+                label: "zone".into(),
+                wanted: 2,
+                promised: true,
+                domains: [(
+                    "a".to_owned(),
+                    DomainCount {
+                        nodes: 2,
+                        containers: 1,
+                    },
+                )]
+                .into(),
+            }],
             containers: Vec::new(),
         };
         insta::assert_snapshot!(service_text(&service, true));

@@ -32,6 +32,7 @@ impl Rules {
             | ClusterCommand::ChangeSettings { .. }
             | ClusterCommand::JoinNode { .. }
             | ClusterCommand::LabelNode { .. }
+            | ClusterCommand::SetResources { .. }
             | ClusterCommand::CordonNode { .. }
             | ClusterCommand::UncordonNode { .. }
             | ClusterCommand::DrainNode { .. }

@@ -76,6 +76,7 @@ impl World {
             zone: None,
             address: "10.0.0.1".into(),
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             facts: facts(1_000),
         }
     }

@@ -33,6 +33,7 @@ fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(join::join))
         .routes(routes!(nodes::list_nodes))
         .routes(routes!(nodes::get_node, nodes::patch_node, nodes::delete_node))
+        .routes(routes!(nodes::patch_resources))
         .routes(routes!(nodes::cordon_node))
         .routes(routes!(nodes::uncordon_node))
         .routes(routes!(nodes::drain_node))

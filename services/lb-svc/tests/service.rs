@@ -22,6 +22,7 @@ async fn placed(log: &TestLog, cluster_id: ClusterId, node_id: NodeId) -> (Appli
         zone: "default".into(),
         address: "10.0.0.1".into(),
         labels: BTreeMap::new(),
+        resources: BTreeMap::new(),
         facts: NodeFacts::default(),
     });
     log.record(StreamName::new(Category::Node, node_id), joined)

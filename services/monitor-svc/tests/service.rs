@@ -28,6 +28,7 @@ async fn joined(log: &TestLog, cluster_id: ClusterId) -> NodeId {
         zone: "default".into(),
         address: "10.0.0.1".into(),
         labels: BTreeMap::new(),
+        resources: BTreeMap::new(),
         facts: NodeFacts::default(),
     });
     log.record(StreamName::new(Category::Node, node_id), joined)

@@ -45,6 +45,8 @@ pub struct JoinOptions {
     pub address: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Countable resources, by kind.
+    pub resources: BTreeMap<String, u64>,
 }
 
 /// What a join made.
@@ -182,6 +184,7 @@ pub async fn join(options: JoinOptions) -> Result<Joined, JoinError> {
         zone: options.zone,
         address: address.clone(),
         labels: options.labels,
+        resources: options.resources,
         facts,
     };
     let answer = ask(&url, &token, &request).await?;

@@ -32,6 +32,9 @@ pub struct JoinRequest {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Countable resources, by kind in small letters; they say more than what the engine names.
+    #[serde(default)]
+    pub resources: BTreeMap<String, u64>,
     /// What the agent measured.
     pub facts: NodeFacts,
 }
@@ -106,6 +109,9 @@ pub struct Node {
     pub cpu_reserved_millis: u64,
     /// Memory that its containers have reserved.
     pub memory_reserved_bytes: u64,
+    /// Countable resources, such as GPUs, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, CountedResource>,
     /// When it joined.
     pub joined_at: Timestamp,
     /// Version for `If-Match`.
@@ -161,6 +167,29 @@ pub struct PatchNode {
     #[serde(default)]
     pub set: BTreeMap<String, String>,
     /// Take away.
+    #[serde(default)]
+    pub remove: BTreeSet<String>,
+}
+
+/// A countable resource of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct CountedResource {
+    /// How many there are.
+    pub total: u64,
+    /// How many its containers have reserved.
+    pub reserved: u64,
+    /// People have named it; else its engine has.
+    pub named: bool,
+}
+
+/// Changes the countable resources that people have named: `PATCH /v1/nodes/{node}/resources`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PatchResources {
+    /// Set or overwrite, by kind in small letters.
+    #[serde(default)]
+    pub set: BTreeMap<String, u64>,
+    /// Take away: what the engine names counts again.
     #[serde(default)]
     pub remove: BTreeSet<String>,
 }

@@ -61,7 +61,7 @@ api_types! {
     CreateCluster, PatchCluster, Cluster, ClusterPage,
     MintJoinToken, MintApiToken, MintedToken, Token, TokenPage,
     RegistryLogin, Registry, Registries,
-    JoinRequest, JoinAnswer, Node, NodePage, PatchNode, CordonNode, DrainNode,
+    JoinRequest, JoinAnswer, Node, NodePage, PatchNode, PatchResources, CordonNode, DrainNode,
     Deploy, Deployed, Checked, Planned, PlanChange, Application, ApplicationPage, Scale, Restart, AbandonVolume,
     Template, Why, CloneApplication,
     Releases, ReleaseDetail, Rollback, ConfirmRelease, Weights,

@@ -5,7 +5,7 @@ use berth_events::BlockReport;
 use berth_ids::ApplicationId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why an application is as it is: `GET /v1/applications/{app}/why`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,31 @@ pub struct ServiceWhy {
     /// Why they wait: each filter's count, nodes with what each lacks, the smallest change that would help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<BlockReport>,
+    /// Labels over whose values it must, should or wishes to be spread, with where it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<ServiceDomains>,
     /// Its containers, with the reason of each place; ended ones too if they are the last of their slot.
     pub containers: Vec<Container>,
+}
+
+/// How a service is spread over the values of a label of nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceDomains {
+    /// The label: `zone`, `node.labels.rack`.
+    pub label: String,
+    /// How many values are asked for; 0: no number.
+    pub wanted: u32,
+    /// It must be so many (`==N`), not as many as there are (`==~N`).
+    pub promised: bool,
+    /// Each value that a node of the cluster has.
+    pub domains: BTreeMap<String, DomainCount>,
+}
+
+/// One value of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DomainCount {
+    /// Nodes with it that take containers.
+    pub nodes: u32,
+    /// Containers of the service there.
+    pub containers: u32,
 }

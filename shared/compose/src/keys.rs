@@ -246,8 +246,18 @@ pub(crate) const LIMITS: Keys = Keys {
 };
 
 pub(crate) const RESERVATIONS: Keys = Keys {
-    read: &["cpus", "memory", "devices"],
-    unsupported: &[("generic_resources", LATER), ("pids", "set it under `limits`")],
+    read: &["cpus", "memory", "devices", "generic_resources"],
+    unsupported: &[("pids", "set it under `limits`")],
+};
+
+pub(crate) const GENERIC_RESOURCE: Keys = Keys {
+    read: &["discrete_resource_spec"],
+    unsupported: &[],
+};
+
+pub(crate) const DISCRETE_RESOURCE: Keys = Keys {
+    read: &["kind", "value"],
+    unsupported: &[],
 };
 
 pub(crate) const RESTART_POLICY: Keys = Keys {

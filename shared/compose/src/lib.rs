@@ -9,6 +9,7 @@ mod application;
 mod command;
 pub mod config;
 mod contents;
+mod countable;
 mod cx;
 mod deploy;
 mod diagnostic;

@@ -8,7 +8,7 @@ use crate::{
 };
 use berth_events::spec::{
     ApplicationSpec, DependencyCondition, EnvironmentValue, NetworkSpec, ReschedulePolicy, ServiceSpec,
-    Strategy, VolumeSpec,
+    Strategy, VolumeSpec, ZONE_LABEL,
 };
 
 /// What a rendered file says of a variable whose value only the vault has: `${NAME:?kept in the vault}`.
@@ -213,9 +213,17 @@ fn environment(
         .iter()
         .map(|rule| Yaml::text(format!("affinity:{}", affinity(rule))))
         .collect();
-    if let Some(spread) = service.placement.zones {
+    for spread in service.placement.promises() {
         let soft = if spread.soft { "~" } else { "" };
-        rules.push(Yaml::text(format!("availability:az=={soft}{}", spread.zones)));
+        let label = if spread.label == ZONE_LABEL {
+            "az"
+        } else {
+            &spread.label
+        };
+        rules.push(Yaml::text(format!(
+            "availability:{label}=={soft}{}",
+            spread.domains
+        )));
     }
     if service.reschedule == ReschedulePolicy::Off {
         rules.push(Yaml::text("reschedule:off"));

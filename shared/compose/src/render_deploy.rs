@@ -131,6 +131,15 @@ fn resources(container: &ContainerSpec) -> Yaml {
     let mut reserved = part(resources.cpu_reserved_millis, resources.memory_reserved_bytes, 0);
     let requests = crate::render_engine::requests(&container.engine.device_requests);
     reserved.nested("devices", requests);
+    let generic = container.generic_resources.iter().map(|(kind, value)| {
+        let mut spec = Entries::default();
+        spec.text("kind", Some(kind));
+        spec.add("value", Yaml::raw(value));
+        let mut out = Entries::default();
+        out.nested("discrete_resource_spec", spec.map());
+        out.map()
+    });
+    reserved.nested("generic_resources", Yaml::List(generic.collect()));
     out.nested("reservations", reserved.map());
     out.map()
 }

@@ -2,7 +2,9 @@
 //! entries of the classic kind, from Swarm's labels and from `deploy.placement`.
 
 use crate::cx::{Cx, Item, shorten};
-use berth_events::spec::{Affinity, Constraint, Operator, PlacementSpec, ReschedulePolicy, ZoneSpread};
+use berth_events::spec::{
+    Affinity, Constraint, DomainSpread, Operator, PlacementSpec, ReschedulePolicy, ZoneSpread,
+};
 
 /// Prefixes of `environment:` entries that are rules and not variables.
 const PREFIXES: [&str; 5] = [
@@ -20,8 +22,10 @@ const NODE_KEYS: [&str; 4] = [
     "node.platform.arch",
 ];
 
-/// Most zones that a rule may name.
-const MAX_ZONES: u32 = 100;
+/// Most domains that a rule may ask for.
+const MAX_DOMAINS: u32 = 100;
+/// Most labels beside the zone over whose values a service may be promised to be spread.
+const MAX_DOMAIN_LABELS: usize = 2;
 
 /// What the rules of a service say.
 #[derive(Default)]
@@ -106,32 +110,63 @@ impl Rules {
         });
     }
 
-    /// `az==3` (a promise) or `az==~3` (as many as there are).
+    /// `az==3` (a promise) or `az==~3` (as many as there are); the same for any label of nodes.
     fn availability(&mut self, cx: &Cx, item: &Item<'_>, rule: &str) {
-        const CURE: &str = "write availability:az==3, or availability:az==~3 for as many zones as there are";
+        const CURE: &str = "write availability:az==3, or availability:az==~3 for as many zones as there are; \
+                            in place of `az` any label of nodes, such as `rack`";
         let fault = |message: String| cx.error(item, "compose.rule", message, CURE);
         let Some(parts) = parse(cx, item, rule) else {
             return;
         };
-        if parts.key != "az" || parts.operator != Operator::Equal {
-            return fault(format!("`availability:{}` is no number of zones", shorten(rule)));
-        }
-        let zones = parts.pattern.parse::<u32>().ok();
-        let Some(zones) = zones.filter(|zones| (1..=MAX_ZONES).contains(zones)) else {
+        if parts.operator != Operator::Equal {
             return fault(format!(
-                "`{}` is no number of zones from 1 to {MAX_ZONES}",
-                shorten(&parts.pattern)
+                "`availability:{}` is no number of domains",
+                shorten(rule)
+            ));
+        }
+        let number = parts.pattern.parse::<u32>().ok();
+        let Some(domains) = number.filter(|number| (1..=MAX_DOMAINS).contains(number)) else {
+            return fault(format!(
+                "`{}` is no number of {} from 1 to {MAX_DOMAINS}",
+                shorten(&parts.pattern),
+                domains_of(&parts.key)
             ));
         };
-        let wanted = ZoneSpread {
-            zones,
-            soft: parts.soft,
-        };
-        match self.placement.zones {
-            Some(earlier) if earlier != wanted => {
-                fault("two rules say different things about zones".to_owned());
+        self.promise(
+            DomainSpread {
+                label: parts.key,
+                domains,
+                soft: parts.soft,
+            },
+            fault,
+        );
+    }
+
+    fn promise(&mut self, wanted: DomainSpread, fault: impl Fn(String)) {
+        if is_zone(&wanted.label) {
+            let wanted = ZoneSpread {
+                zones: wanted.domains,
+                soft: wanted.soft,
+            };
+            match self.placement.zones {
+                Some(earlier) if earlier != wanted => {
+                    fault("two rules say different things about zones".to_owned());
+                }
+                _ => self.placement.zones = Some(wanted),
             }
-            _ => self.placement.zones = Some(wanted),
+            return;
+        }
+        let domains = &mut self.placement.domains;
+        match domains.iter().find(|earlier| earlier.label == wanted.label) {
+            Some(earlier) if *earlier != wanted => fault(format!(
+                "two rules say different things about `{}`",
+                shorten(&wanted.label)
+            )),
+            Some(_) => {}
+            None if domains.len() >= MAX_DOMAIN_LABELS => fault(format!(
+                "a service may be spread over zones and {MAX_DOMAIN_LABELS} more labels, not more"
+            )),
+            None => domains.push(wanted),
         }
     }
 
@@ -187,6 +222,19 @@ impl Rules {
             }
         }
         true
+    }
+}
+
+/// `az` is the word of the classic rule.
+fn is_zone(key: &str) -> bool {
+    matches!(key, "az" | "zone" | "node.zone")
+}
+
+fn domains_of(key: &str) -> String {
+    if is_zone(key) {
+        "zones".to_owned()
+    } else {
+        format!("values of `{}`", shorten(key))
     }
 }
 

@@ -181,6 +181,7 @@ fn container(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> ContainerSpec {
         networks: networks::joined(cx, item, scope.networks),
         network_mode: get("network_mode").and_then(|item| networks::mode(cx, &item)),
         resources: deploy::resources(cx, item),
+        generic_resources: crate::countable::read(cx, item),
         user: get("user").and_then(|item| cx.text(&item)),
         working_dir: get("working_dir").and_then(|item| crate::words::absolute(cx, &item)),
         hostname: get("hostname").and_then(|item| crate::words::hostname(cx, &item)),

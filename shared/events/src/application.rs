@@ -10,7 +10,7 @@ events! {
     /// What happened to an application.
     ApplicationEvent in crate::Category::Application;
     Created(ApplicationCreated) = "application.created", v 1;
-    ReleaseStarted(ReleaseStarted) = "application.release_started", v 4, from { 1 => v1::ReleaseStarted, 2 => v2::ReleaseStarted, 3 => v3::ReleaseStarted };
+    ReleaseStarted(ReleaseStarted) = "application.release_started", v 5, from { 1 => v1::ReleaseStarted, 2 => v2::ReleaseStarted, 3 => v3::ReleaseStarted, 4 => v4::ReleaseStarted };
     ImagesPinned(ImagesPinned) = "application.images_pinned", v 1;
     ReleaseSettled(ReleaseSettled) = "application.release_settled", v 1;
     ReleasePaused(ReleasePaused) = "application.release_paused", v 1;
@@ -147,6 +147,22 @@ mod v3 {
 impl From<v3::ReleaseStarted> for ReleaseStarted {
     fn from(old: v3::ReleaseStarted) -> Self {
         // Every service was as important as every other: 0.
+        old.0
+    }
+}
+
+mod v4 {
+    use super::*;
+
+    /// Version 4 promised no domains but zones, and counted no resources but processor time and memory.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct ReleaseStarted(pub(super) super::ReleaseStarted);
+}
+
+impl From<v4::ReleaseStarted> for ReleaseStarted {
+    fn from(old: v4::ReleaseStarted) -> Self {
+        // What is absent was neither promised nor reserved.
         old.0
     }
 }

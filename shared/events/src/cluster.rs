@@ -119,9 +119,10 @@ pub struct ClusterDeleted {}
 events! {
     /// What happened to a node.
     NodeEvent in crate::Category::Node;
-    Joined(NodeJoined) = "node.joined", v 1;
-    FactsChanged(NodeFactsChanged) = "node.facts_changed", v 1;
+    Joined(NodeJoined) = "node.joined", v 2, from { 1 => v1::NodeJoined };
+    FactsChanged(NodeFactsChanged) = "node.facts_changed", v 2, from { 1 => v1::NodeFactsChanged };
     LabelsChanged(NodeLabelsChanged) = "node.labels_changed", v 1;
+    ResourcesChanged(NodeResourcesChanged) = "node.resources_changed", v 1;
     Cordoned(NodeCordoned) = "node.cordoned", v 1;
     Uncordoned(NodeUncordoned) = "node.uncordoned", v 1;
     DrainStarted(NodeDrainStarted) = "node.drain_started", v 2, from { 1 => v1::NodeDrainStarted };
@@ -150,6 +151,9 @@ pub struct NodeJoined {
     /// Labels given by people.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Countable resources named by people, by kind; they say more than what the engine names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
     /// What the agent measured.
     pub facts: NodeFacts,
 }
@@ -178,6 +182,9 @@ pub struct NodeFacts {
     /// Labels of the engine.
     #[serde(default)]
     pub engine_labels: BTreeMap<String, String>,
+    /// Countable resources that the engine names (`node-generic-resources`), by kind in small letters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generic_resources: BTreeMap<String, u64>,
     /// Version of the agent.
     pub agent_version: String,
 }
@@ -197,6 +204,15 @@ pub struct NodeLabelsChanged {
     /// Set or overwritten.
     pub set: BTreeMap<String, String>,
     /// Taken away.
+    pub removed: BTreeSet<String>,
+}
+
+/// Countable resources named by people changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeResourcesChanged {
+    /// Set or overwritten, by kind.
+    pub set: BTreeMap<String, u64>,
+    /// Taken away: what the engine names counts again.
     pub removed: BTreeSet<String>,
 }
 
@@ -229,6 +245,30 @@ pub mod v1 {
     pub struct NodeDrainStarted {
         /// When what is left is reported.
         pub deadline_at: Timestamp,
+    }
+
+    /// Version 1 counted no resources but processor time and memory.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct NodeJoined(pub(super) super::NodeJoined);
+
+    /// Version 1 counted no resources but processor time and memory.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct NodeFactsChanged(pub(super) super::NodeFactsChanged);
+}
+
+impl From<v1::NodeJoined> for NodeJoined {
+    fn from(old: v1::NodeJoined) -> Self {
+        // The node named no others.
+        old.0
+    }
+}
+
+impl From<v1::NodeFactsChanged> for NodeFactsChanged {
+    fn from(old: v1::NodeFactsChanged) -> Self {
+        // The engine was not asked for others.
+        old.0
     }
 }
 

@@ -115,6 +115,9 @@ pub enum ClusterCommand {
         address: String,
         /// Labels.
         labels: BTreeMap<String, String>,
+        /// Countable resources, by kind.
+        #[serde(default)]
+        resources: BTreeMap<String, u64>,
         /// What the agent measured.
         facts: NodeFacts,
     },
@@ -125,6 +128,17 @@ pub enum ClusterCommand {
         /// Set or overwrite.
         set: BTreeMap<String, String>,
         /// Take away.
+        remove: BTreeSet<String>,
+        /// Refuse unless the node is at this version (`If-Match`).
+        expected_version: Option<u64>,
+    },
+    /// Change the countable resources that people have named.
+    SetResources {
+        /// The node.
+        node_id: NodeId,
+        /// Set or overwrite, by kind.
+        set: BTreeMap<String, u64>,
+        /// Take away: what the engine names counts again.
         remove: BTreeSet<String>,
         /// Refuse unless the node is at this version (`If-Match`).
         expected_version: Option<u64>,
@@ -267,6 +281,7 @@ impl ClusterCommand {
             Self::FinishDelete { .. } => "finish_delete",
             Self::JoinNode { .. } => "join_node",
             Self::LabelNode { .. } => "label_node",
+            Self::SetResources { .. } => "set_resources",
             Self::CordonNode { .. } => "cordon_node",
             Self::UncordonNode { .. } => "uncordon_node",
             Self::DrainNode { .. } => "drain_node",

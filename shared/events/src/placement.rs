@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 events! {
     /// What the planner decided.
     PlacementEvent in crate::Category::Placement;
-    Decided(PlacementDecided) = "placement.decided", v 4, from { 1 => v1::PlacementDecided, 2 => v2::PlacementDecided, 3 => v3::PlacementDecided };
+    Decided(PlacementDecided) = "placement.decided", v 5, from { 1 => v1::PlacementDecided, 2 => v2::PlacementDecided, 3 => v3::PlacementDecided, 4 => v4::PlacementDecided };
     Blocked(PlacementBlocked) = "placement.blocked", v 1;
 }
 
@@ -89,6 +89,22 @@ mod v3 {
 impl From<v3::PlacementDecided> for PlacementDecided {
     fn from(old: v3::PlacementDecided) -> Self {
         // No order of it was for the sake of another container.
+        old.0
+    }
+}
+
+mod v4 {
+    use super::*;
+
+    /// Version 4 counted no resources but processor time and memory.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    pub struct PlacementDecided(pub(super) super::PlacementDecided);
+}
+
+impl From<v4::PlacementDecided> for PlacementDecided {
+    fn from(old: v4::PlacementDecided) -> Self {
+        // Its containers reserved no others.
         old.0
     }
 }

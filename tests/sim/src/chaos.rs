@@ -41,6 +41,7 @@ fn unfold(sim: &mut Sim, deeds: u64) -> Result<(), Fault> {
             architecture: "amd64".to_owned(),
             cpu_millis: 4_000,
             memory_bytes: memory * GIB,
+            generic_resources: BTreeMap::from([("gpu".to_owned(), number % 3)]),
             ..NodeFacts::default()
         };
         let zone = format!("z{}", number % 2);
@@ -268,6 +269,9 @@ fn application(sim: &mut Sim) -> ApplicationSpec {
     }
     if rng.chance(20) {
         web.container.ports.push(port(8_000));
+    }
+    if rng.chance(20) {
+        web.container.generic_resources.insert("gpu".to_owned(), 1);
     }
     if rng.chance(20) {
         web.placement.affinities.push(Affinity {

@@ -20,7 +20,7 @@ pub struct Fault {
 }
 
 /// What holds after every step: at most one live allocation of a slot by order, no node past its capacity
-/// or with a port twice by order, and no engine with two running containers of a slot. Where a release starts
+/// (countable resources too) or with a port twice by order, and no engine with two running containers of a slot. Where a release starts
 /// the new container first, a slot may have two, and not more than one of them is what is wanted now.
 ///
 /// # Errors
@@ -62,6 +62,7 @@ fn within_capacity(view: &SchedulerView) -> Result<(), String> {
     for node in view.nodes_of(CLUSTER) {
         let (mut cpu, mut memory) = (0, 0);
         let mut ports = BTreeSet::new();
+        let mut countables: BTreeMap<String, u64> = BTreeMap::new();
         let live = view
             .allocations_on(node.node_id)
             .filter(|row| row.phase.is_live());
@@ -71,6 +72,9 @@ fn within_capacity(view: &SchedulerView) -> Result<(), String> {
             };
             cpu += spec.resources.cpu_reserved_millis;
             memory += spec.resources.memory_reserved_bytes;
+            for (kind, amount) in spec.countables() {
+                *countables.entry(kind.to_owned()).or_default() += amount.of(node.resource(kind));
+            }
             for port in spec.ports.iter().filter_map(|port| port.published) {
                 if !ports.insert(port) {
                     return Err(format!("port {port} twice on {}", node.name));
@@ -79,6 +83,15 @@ fn within_capacity(view: &SchedulerView) -> Result<(), String> {
         }
         if cpu > node.facts.cpu_millis || memory > node.facts.memory_bytes {
             return Err(format!("node {} is past its capacity", node.name));
+        }
+        if let Some((kind, reserved)) = countables
+            .iter()
+            .find(|(kind, reserved)| **reserved > node.resource(kind))
+        {
+            return Err(format!(
+                "{reserved} {kind} are reserved on {}, more than it has",
+                node.name
+            ));
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ impl Sim {
             zone: Some(zone.to_owned()),
             address: "10.0.0.1".to_owned(),
             labels,
+            resources: BTreeMap::new(),
             facts,
         });
         if matches!(outcome, CommandOutcome::Accepted { .. }) {

@@ -159,6 +159,10 @@ impl Script {
                 }
                 Some(("memory", value)) => facts.memory_bytes = amount(value)?,
                 Some(("zone", value)) => zone = value.to_owned(),
+                Some(("gpu", value)) => {
+                    let count = value.parse().map_err(|_| format!("`{value}` is no number"))?;
+                    facts.generic_resources.insert("gpu".to_owned(), count);
+                }
                 Some((key, value)) if key.starts_with("label.") => {
                     labels.insert(key[6..].to_owned(), value.to_owned());
                 }
@@ -296,6 +300,10 @@ fn service_spec(options: &[&str]) -> Result<ServiceSpec, String> {
             "after" => {
                 let condition = DependencyCondition::ServiceHealthy;
                 spec.depends_on.insert(value.to_owned(), condition);
+            }
+            "gpu" => {
+                let count = value.parse().map_err(|_| format!("`{value}` is no number"))?;
+                spec.container.generic_resources.insert("gpu".to_owned(), count);
             }
             "once" => spec.restart.condition = RestartCondition::OnFailure,
             "off" => spec.reschedule = ReschedulePolicy::Off,

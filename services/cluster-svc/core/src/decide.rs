@@ -1,11 +1,12 @@
 //! A command to cluster-svc, decided over the streams that it touches.
 
 use crate::{
-    ClusterAction, ClusterAggregate, ClusterView, NewSettings, NodeAction, NodeAggregate,
+    ClusterAction, ClusterAggregate, ClusterView, NewSettings, NodeAggregate,
     cluster::{self, Cluster},
     join::{JoinRequest, join},
     name::look_up,
     node::{Node, Presence},
+    node_command::node_command,
     refusal::{conflict, not_found, version_mismatch},
 };
 use berth_events::{
@@ -124,6 +125,7 @@ pub fn decide(
             zone,
             address,
             labels,
+            resources,
             facts,
         } => {
             let request = JoinRequest {
@@ -133,11 +135,13 @@ pub fn decide(
                 zone: zone.as_deref(),
                 address,
                 labels,
+                resources,
                 facts,
             };
             join(&request, context, streams)
         }
         C::LabelNode { .. }
+        | C::SetResources { .. }
         | C::CordonNode { .. }
         | C::UncordonNode { .. }
         | C::DrainNode { .. }
@@ -146,53 +150,6 @@ pub fn decide(
         | C::MarkLost { .. }
         | C::MarkReturned { .. } => node_command(command, context, streams),
     }
-}
-
-fn node_command(
-    command: &ClusterCommand,
-    context: Context<'_>,
-    streams: &Streams,
-) -> Result<Decision, Undecided> {
-    use ClusterCommand as C;
-    let now = context.now;
-    let (node_id, action, expected) = match command.clone() {
-        C::LabelNode {
-            node_id,
-            set,
-            remove,
-            expected_version,
-        } => (node_id, NodeAction::Label { set, remove }, expected_version),
-        C::CordonNode { node_id, reason } => (node_id, NodeAction::Cordon { reason }, None),
-        C::UncordonNode { node_id } => (node_id, NodeAction::Uncordon, None),
-        C::DrainNode {
-            node_id,
-            deadline_at,
-            force,
-        } => {
-            let drain = NodeAction::Drain {
-                deadline_at,
-                force,
-                now,
-            };
-            (node_id, drain, None)
-        }
-        C::SettleDrain { node_id, remaining } => (node_id, NodeAction::SettleDrain { remaining, now }, None),
-        C::MarkLost { node_id, silent_ms } => (node_id, NodeAction::MarkLost { silent_ms }, None),
-        C::MarkReturned { node_id } => (node_id, NodeAction::MarkReturned, None),
-        C::RemoveNode { node_id, force } => return remove_node(node_id, force, context, streams),
-        C::CreateCluster { .. }
-        | C::RenameCluster { .. }
-        | C::ChangeSettings { .. }
-        | C::DeleteCluster { .. }
-        | C::FinishDelete { .. }
-        | C::JoinNode { .. } => return decide(command, context, streams),
-    };
-    let node = load_node(node_id, context, streams)?;
-    check_version("node", node.version, expected)?;
-    let events = NodeAggregate::decide(&node.state, &action)?;
-    Ok(Decision::nothing()
-        .with(node.stream, node.version, events)
-        .answering(json!({ "node_id": node_id })))
 }
 
 fn create_cluster(
@@ -260,27 +217,6 @@ fn finish_delete(id: ClusterId, context: Context<'_>, streams: &Streams) -> Resu
         return Ok(Decision::nothing().answering(answer));
     };
     let name = cluster_name(context.tenant, &name);
-    let named_at = look_up(streams, &name)?.version;
-    Ok(Decision::nothing()
-        .with(at.stream, at.version, events)
-        .with(name, named_at, [released(id)])
-        .answering(answer))
-}
-
-fn remove_node(
-    id: NodeId,
-    force: bool,
-    context: Context<'_>,
-    streams: &Streams,
-) -> Result<Decision, Undecided> {
-    let at = load_node(id, context, streams)?;
-    let containers = context.view.containers(id);
-    let events = NodeAggregate::decide(&at.state, &NodeAction::Remove { force, containers })?;
-    let answer = json!({ "node_id": id });
-    let Some(name) = at.state.name.filter(|_| !events.is_empty()) else {
-        return Ok(Decision::nothing().answering(answer));
-    };
-    let name = node_name(at.state.cluster_id, &name);
     let named_at = look_up(streams, &name)?.version;
     Ok(Decision::nothing()
         .with(at.stream, at.version, events)
@@ -356,7 +292,7 @@ pub(crate) fn fold_node(loaded: &LoadedStream) -> Node {
     }))
 }
 
-fn check_version(what: &str, actual: u64, expected: Option<u64>) -> Result<(), Rejection> {
+pub(crate) fn check_version(what: &str, actual: u64, expected: Option<u64>) -> Result<(), Rejection> {
     match expected {
         Some(expected) if expected != actual => Err(version_mismatch(what, expected, actual)),
         Some(_) | None => Ok(()),
@@ -377,7 +313,7 @@ pub(crate) fn claimed(owner: impl std::fmt::Display) -> NameEvent {
     })
 }
 
-fn released(owner: impl std::fmt::Display) -> NameEvent {
+pub(crate) fn released(owner: impl std::fmt::Display) -> NameEvent {
     NameEvent::Released(NameReleased {
         owner: owner.to_string(),
     })

@@ -31,6 +31,7 @@ pub(crate) struct JoinRequest<'a> {
     pub(crate) zone: Option<&'a str>,
     pub(crate) address: &'a str,
     pub(crate) labels: &'a BTreeMap<String, String>,
+    pub(crate) resources: &'a BTreeMap<String, u64>,
     pub(crate) facts: &'a NodeFacts,
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn join(
         zone,
         address: request.address.to_owned(),
         labels: request.labels.clone(),
+        resources: request.resources.clone(),
         facts: request.facts.clone(),
     };
     let events = NodeAggregate::decide(&node.state, &NodeAction::Join(joined))?;

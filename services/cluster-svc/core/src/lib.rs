@@ -8,8 +8,12 @@ mod join;
 mod labels;
 mod name;
 mod node;
+mod node_command;
+mod node_drain;
+mod node_labels;
 mod refusal;
 mod report;
+mod resources;
 mod rows;
 mod view;
 
@@ -20,5 +24,6 @@ pub use labels::{MAX_LABEL_KEY_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, check_l
 pub use name::{NameOwner, owner_of};
 pub use node::{Availability, Node, NodeAction, NodeAggregate, Presence};
 pub use report::report;
+pub use resources::{MAX_AMOUNT, MAX_KIND_BYTES, MAX_KINDS, check_resources};
 pub use rows::{ClusterRow, ClusterState, NodeRow};
 pub use view::ClusterView;

@@ -2,11 +2,13 @@
 
 use crate::{
     labels::{check_count, check_labels},
+    node_drain::{cordon, drain, settle, uncordon},
+    node_labels::{label, set_resources},
     refusal::{conflict, invalid, not_found},
+    resources::{check_kinds, check_resources},
 };
 use berth_events::{
-    NodeCordoned, NodeDrainExpired, NodeDrainStarted, NodeDrained, NodeEvent, NodeFacts, NodeFactsChanged,
-    NodeJoined, NodeLabelsChanged, NodeLost, NodeRemoved, NodeReturned, NodeUncordoned, Rejection,
+    NodeEvent, NodeFacts, NodeFactsChanged, NodeJoined, NodeLost, NodeRemoved, NodeReturned, Rejection,
 };
 use berth_eventsourcing::Aggregate;
 use berth_ids::{ClusterId, Name, Timestamp};
@@ -66,6 +68,8 @@ pub struct Node {
     pub address: String,
     /// Labels given by people.
     pub labels: BTreeMap<String, String>,
+    /// Countable resources named by people, by kind.
+    pub resources: BTreeMap<String, u64>,
     /// What the agent measured.
     pub facts: NodeFacts,
 }
@@ -86,6 +90,13 @@ pub enum NodeAction {
     Label {
         /// Set or overwrite.
         set: BTreeMap<String, String>,
+        /// Take away.
+        remove: BTreeSet<String>,
+    },
+    /// Change countable resources.
+    SetResources {
+        /// Set or overwrite.
+        set: BTreeMap<String, u64>,
         /// Take away.
         remove: BTreeSet<String>,
     },
@@ -149,6 +160,7 @@ impl Aggregate for NodeAggregate {
             NodeAction::Join(joined) => join(node, joined),
             NodeAction::Report { facts, address } => Ok(take_facts(node, facts, address)),
             NodeAction::Label { set, remove } => label(node, set, remove),
+            NodeAction::SetResources { set, remove } => set_resources(node, set, remove),
             NodeAction::Cordon { reason } => Ok(cordon(node, reason)),
             NodeAction::Uncordon => uncordon(node),
             NodeAction::Drain {
@@ -173,6 +185,7 @@ impl Aggregate for NodeAggregate {
                     index: joined.index,
                     address: joined.address.clone(),
                     labels: joined.labels.clone(),
+                    resources: joined.resources.clone(),
                     facts: joined.facts.clone(),
                     ..Node::default()
                 };
@@ -184,6 +197,10 @@ impl Aggregate for NodeAggregate {
             NodeEvent::LabelsChanged(changed) => {
                 node.labels.retain(|key, _| !changed.removed.contains(key));
                 node.labels.extend(changed.set.clone());
+            }
+            NodeEvent::ResourcesChanged(changed) => {
+                node.resources.retain(|kind, _| !changed.removed.contains(kind));
+                node.resources.extend(changed.set.clone());
             }
             NodeEvent::Cordoned(_) => node.availability = Availability::Cordoned,
             NodeEvent::Uncordoned(_) => node.availability = Availability::Active,
@@ -218,6 +235,8 @@ fn join(node: &Node, joined: &NodeJoined) -> Result<Vec<NodeEvent>, Rejection> {
     if node.presence == Presence::Absent {
         check_labels(&joined.labels)?;
         check_count(joined.labels.len())?;
+        check_resources(&joined.resources)?;
+        check_kinds(joined.resources.len())?;
         check_address(&joined.address)?;
         return Ok(vec![NodeEvent::Joined(joined.clone())]);
     }
@@ -251,106 +270,6 @@ fn take_facts(node: &Node, facts: &NodeFacts, address: &str) -> Vec<NodeEvent> {
         facts: facts.clone(),
         address: address.to_owned(),
     })]
-}
-
-fn label(
-    node: &Node,
-    set: &BTreeMap<String, String>,
-    remove: &BTreeSet<String>,
-) -> Result<Vec<NodeEvent>, Rejection> {
-    check_labels(set)?;
-    if let Some(key) = set.keys().find(|key| remove.contains(*key)) {
-        return Err(invalid(
-            "label.set_and_removed",
-            format!("label `{key}` is set and taken away at once"),
-            "name it once",
-        ));
-    }
-    let set: BTreeMap<_, _> = set
-        .iter()
-        .filter(|(key, value)| node.labels.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    let removed: BTreeSet<_> = remove
-        .iter()
-        .filter(|key| node.labels.contains_key(*key))
-        .cloned()
-        .collect();
-    if set.is_empty() && removed.is_empty() {
-        return Ok(vec![]);
-    }
-    let new = set.keys().filter(|key| !node.labels.contains_key(*key)).count();
-    check_count(node.labels.len() + new - removed.len())?;
-    Ok(vec![NodeEvent::LabelsChanged(NodeLabelsChanged { set, removed })])
-}
-
-fn cordon(node: &Node, reason: &str) -> Vec<NodeEvent> {
-    match node.availability {
-        Availability::Active => vec![NodeEvent::Cordoned(NodeCordoned {
-            reason: reason.to_owned(),
-        })],
-        // Already so: a repeated command is neither an error nor an event.
-        Availability::Cordoned
-        | Availability::Draining { .. }
-        | Availability::DrainExpired
-        | Availability::Drained => vec![],
-    }
-}
-
-fn uncordon(node: &Node) -> Result<Vec<NodeEvent>, Rejection> {
-    match node.availability {
-        Availability::Active => Ok(vec![]),
-        Availability::Cordoned | Availability::DrainExpired | Availability::Drained => {
-            Ok(vec![NodeEvent::Uncordoned(NodeUncordoned {})])
-        }
-        Availability::Draining { deadline_at, .. } => Err(conflict(
-            "node.drain_in_progress",
-            format!("the node is being drained until {deadline_at}"),
-            "wait until the drain has ended, or drain again with a nearer deadline",
-        )),
-    }
-}
-
-fn drain(
-    node: &Node,
-    deadline_at: Timestamp,
-    force: bool,
-    now: Timestamp,
-) -> Result<Vec<NodeEvent>, Rejection> {
-    let wanted = Availability::Draining { deadline_at, force };
-    if node.availability == wanted || node.availability == Availability::Drained {
-        return Ok(vec![]);
-    }
-    if deadline_at <= now {
-        return Err(invalid(
-            "node.deadline_past",
-            format!("the deadline {deadline_at} is not after {now}"),
-            "give a deadline in the future",
-        ));
-    }
-    Ok(vec![NodeEvent::DrainStarted(NodeDrainStarted {
-        deadline_at,
-        force,
-    })])
-}
-
-fn settle(node: &Node, remaining: u32, now: Timestamp) -> Result<Vec<NodeEvent>, Rejection> {
-    let drained = || vec![NodeEvent::Drained(NodeDrained {})];
-    match node.availability {
-        Availability::Draining { .. } | Availability::DrainExpired if remaining == 0 => Ok(drained()),
-        Availability::Draining { deadline_at, .. } if now < deadline_at => Err(conflict(
-            "node.drain_not_due",
-            format!("{remaining} container(s) are left and the deadline {deadline_at} has not passed"),
-            "wait for the deadline",
-        )),
-        Availability::Draining { .. } => Ok(vec![NodeEvent::DrainExpired(NodeDrainExpired { remaining })]),
-        Availability::DrainExpired | Availability::Drained => Ok(vec![]),
-        Availability::Active | Availability::Cordoned => Err(conflict(
-            "node.not_draining",
-            "the node is not being drained".to_owned(),
-            "",
-        )),
-    }
 }
 
 fn remove(force: bool, containers: usize) -> Result<Vec<NodeEvent>, Rejection> {

@@ -140,6 +140,8 @@ pub(crate) fn change_node(row: &mut NodeRow, recorded: &Recorded, event: &NodeEv
             row.labels.retain(|key, _| !changed.removed.contains(key));
             row.labels.extend(changed.set.clone());
         }
+        // Resources are the scheduler's to count.
+        NodeEvent::ResourcesChanged(_) => {}
         NodeEvent::Cordoned(_) => row.availability = Availability::Cordoned,
         NodeEvent::Uncordoned(_) => row.availability = Availability::Active,
         NodeEvent::DrainStarted(drain) => {

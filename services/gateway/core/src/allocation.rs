@@ -1,6 +1,6 @@
 //! How events change an allocation's row.
 
-use crate::{AllocationRow, MAX_HISTORY};
+use crate::{AllocationRow, MAX_HISTORY, countable::reserved_countables};
 use berth_api::{ContainerHealth, ContainerState, Retry, StateChange};
 use berth_events::{
     AllocationEvent, AllocationRetryScheduled, Placed, PlacementDecided, Recorded, RetryStep,
@@ -35,6 +35,7 @@ pub(crate) fn placed(
         }),
         cpu_millis: container.map_or(0, |container| container.resources.cpu_reserved_millis),
         memory_bytes: container.map_or(0, |container| container.resources.memory_reserved_bytes),
+        countables: container.map(reserved_countables).unwrap_or_default(),
         restart: placed.restart,
         why: placed.why.clone(),
         placed_at: recorded.recorded_at,

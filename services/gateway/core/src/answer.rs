@@ -1,6 +1,6 @@
 //! Answers about clusters, nodes and tokens.
 
-use crate::{ApiView, ClusterRow, DrainRow, NodeRow, TokenRow, service::reserved};
+use crate::{ApiView, ClusterRow, DrainRow, NodeRow, TokenRow, countable::counted, service::reserved};
 use berth_api::{
     Cluster, ClusterState, ContainerCounts, Drain, DrainState, Node, NodeCounts, NodeStatus, Token,
     TokenKind, TokenState,
@@ -85,6 +85,7 @@ impl ApiView {
             containers,
             cpu_reserved_millis,
             memory_reserved_bytes,
+            resources: counted(row, self.live_on(row.id)),
             joined_at: row.joined_at,
             version: row.version,
         }

@@ -85,6 +85,7 @@ impl ApiView {
             running: tally.running,
             pending_slots: block.map(|block| block.slots.clone()).unwrap_or_default(),
             pending: block.map(|block| block.report.clone()),
+            domains: self.domains(row, name, spec),
             containers: containers
                 .map(|(_, container)| self.container(container))
                 .collect(),

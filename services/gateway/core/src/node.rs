@@ -14,6 +14,7 @@ pub(crate) fn joined(recorded: &Recorded, joined: &NodeJoined) -> NodeRow {
         zone: joined.zone.clone(),
         address: joined.address.clone(),
         labels: joined.labels.clone(),
+        resources: joined.resources.clone(),
         facts: joined.facts.clone(),
         cordoned: None,
         drain: None,
@@ -42,6 +43,11 @@ pub(crate) fn change(row: &mut NodeRow, recorded: &Recorded, event: &NodeEvent) 
                     .iter()
                     .map(|(label, value)| (label.clone(), value.clone())),
             );
+        }
+        NodeEvent::ResourcesChanged(changed) => {
+            row.resources.retain(|kind, _| !changed.removed.contains(kind));
+            row.resources
+                .extend(changed.set.iter().map(|(kind, count)| (kind.clone(), *count)));
         }
         NodeEvent::Cordoned(cordoned) => row.cordoned = Some(cordoned.reason.clone()),
         NodeEvent::Uncordoned(_) => {

@@ -56,6 +56,9 @@ pub struct NodeRow {
     pub address: String,
     /// Labels given by people.
     pub labels: BTreeMap<String, String>,
+    /// Countable resources named by people, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
     /// What the agent measured.
     pub facts: NodeFacts,
     /// Cordoned, with the operator's reason.
@@ -204,6 +207,9 @@ pub struct AllocationRow {
     pub cpu_millis: u64,
     /// Reserved memory.
     pub memory_bytes: u64,
+    /// Reserved countable resources, by kind; absent number: all of the node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub countables: BTreeMap<String, Option<u64>>,
     /// What happens when it ends.
     pub restart: RestartPolicy,
     /// Why this node.

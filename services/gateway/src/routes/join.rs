@@ -47,6 +47,7 @@ pub(crate) async fn join(
         zone: body.zone.clone(),
         address: body.address.clone(),
         labels: body.labels.clone(),
+        resources: body.resources.clone(),
         facts: body.facts.clone(),
     };
     let command = parts.command("join", &grant.tenant, CommandBody::Cluster(join));

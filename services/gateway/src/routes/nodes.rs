@@ -9,7 +9,7 @@ use crate::{
     submit::At,
 };
 use axum::{extract::State, http::StatusCode};
-use berth_api::{CordonNode, DrainNode, Node, Page, PatchNode, Written, schema::NodePage};
+use berth_api::{CordonNode, DrainNode, Node, Page, PatchNode, PatchResources, Written, schema::NodePage};
 use berth_events::{Category, ClusterCommand, CommandBody, StreamName};
 use berth_ids::{ClusterId, NodeId};
 use berth_service_kit::Clock;
@@ -69,6 +69,26 @@ pub(crate) async fn patch_node(
 ) -> Result<At<Written>, Fault> {
     let target = Target::find(&app, &order, &node, query.cluster.as_deref())?;
     let command = ClusterCommand::LabelNode {
+        node_id: target.node,
+        set: body.set,
+        remove: body.remove,
+        expected_version: order.expected_version,
+    };
+    target.change(&app, &order, command).await
+}
+
+/// Changes the countable resources that people have named, such as GPUs.
+#[utoipa::path(patch, path = "/v1/nodes/{node}/resources", tag = "nodes", request_body = PatchResources,
+    params(("node" = String, Path, description = "Id or name"), ScopeQuery),
+    responses((status = 200, description = "Changed", body = Written)))]
+pub(crate) async fn patch_resources(
+    State(app): State<Shared>,
+    Segment(node): Segment,
+    Params(query): Params<ScopeQuery>,
+    Write { order, body, .. }: Write<Operating, PatchResources>,
+) -> Result<At<Written>, Fault> {
+    let target = Target::find(&app, &order, &node, query.cluster.as_deref())?;
+    let command = ClusterCommand::SetResources {
         node_id: target.node,
         set: body.set,
         remove: body.remove,

@@ -103,6 +103,7 @@ impl World {
             zone: "default".into(),
             address: "10.0.0.1".into(),
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             facts: NodeFacts::default(),
         }));
         let place = |slot| Placed {

@@ -69,6 +69,7 @@ impl LogView {
             NodeEvent::Joined(_)
             | NodeEvent::FactsChanged(_)
             | NodeEvent::LabelsChanged(_)
+            | NodeEvent::ResourcesChanged(_)
             | NodeEvent::Cordoned(_)
             | NodeEvent::Uncordoned(_)
             | NodeEvent::DrainStarted(_)

@@ -81,6 +81,7 @@ impl View for MonitorView {
                 NodeEvent::Joined(_)
                 | NodeEvent::FactsChanged(_)
                 | NodeEvent::LabelsChanged(_)
+                | NodeEvent::ResourcesChanged(_)
                 | NodeEvent::Cordoned(_)
                 | NodeEvent::Uncordoned(_)
                 | NodeEvent::DrainStarted(_)

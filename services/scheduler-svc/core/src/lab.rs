@@ -1,6 +1,7 @@
 //! A cluster in memory for tests: the real log and view, and agents that do what a test says.
 
 mod agents;
+mod check;
 mod restore;
 mod specs;
 
@@ -12,7 +13,7 @@ use crate::{
     allocation::NodeAllocations,
     application::{self, Context},
     planner::{self, Plan},
-    view::{AllocationRow, SchedulerView, SlotKey},
+    view::{AllocationRow, SchedulerView},
 };
 use berth_events::{
     Category, ClusterCreated, ClusterEvent, DeployMethod, Event, Meta, NodeEvent, NodeFacts, NodeJoined,
@@ -131,6 +132,7 @@ impl Lab {
             zone: "default".into(),
             address: "10.0.0.1".into(),
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             facts: NodeFacts {
                 hostname: name.to_owned(),
                 os: "linux".into(),
@@ -260,52 +262,6 @@ impl Lab {
         panic!("plans never end: {:#?}", plans.last());
     }
 
-    /// What holds after every plan, whatever happens.
-    pub(crate) fn check(&self) {
-        let mut holders: BTreeMap<SlotKey, u32> = BTreeMap::new();
-        for row in self.view.allocations().filter(|row| row.phase.is_live()) {
-            let key = SlotKey {
-                application_id: row.application_id,
-                service: row.service.clone(),
-                slot: row.slot,
-            };
-            // Start first: the old one and its successor.
-            let most = if self.overlaps { 2 } else { 1 };
-            let live = holders.entry(key.clone()).or_default();
-            *live += 1;
-            assert!(*live <= most, "{live} live allocations of slot {key}");
-        }
-        for node in self.view.nodes_of(CLUSTER) {
-            let (mut cpu, mut memory) = (0, 0);
-            let mut ports = std::collections::BTreeSet::new();
-            for row in self.view.allocations_on(node.node_id) {
-                let Some(spec) = self.view.specs.get(&row.spec_hash) else {
-                    panic!("no specification of {row:?}");
-                };
-                if !row.phase.is_live() {
-                    continue;
-                }
-                cpu += spec.container.resources.cpu_reserved_millis;
-                memory += spec.container.resources.memory_reserved_bytes;
-                for port in spec
-                    .container
-                    .ports
-                    .iter()
-                    .filter(|port| port.published.is_some())
-                {
-                    let key = (port.published, port.protocol.clone());
-                    assert!(ports.insert(key), "port twice on {}", node.name);
-                }
-            }
-            assert!(cpu <= node.facts.cpu_millis, "too much CPU on {}", node.name);
-            assert!(
-                memory <= node.facts.memory_bytes,
-                "too much memory on {}",
-                node.name
-            );
-        }
-    }
-
     pub(crate) fn rows(&self) -> Vec<AllocationRow> {
         self.view.allocations().cloned().collect()
     }
@@ -369,5 +325,26 @@ impl Lab {
             node,
             NodeEvent::DrainStarted(berth_events::NodeDrainStarted { deadline_at, force }),
         );
+    }
+
+    pub(crate) fn cordon(&mut self, node: NodeId) {
+        let reason = String::new();
+        self.node_event(node, NodeEvent::Cordoned(berth_events::NodeCordoned { reason }));
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        let application_id = self.applications[name];
+        self.command(SchedulerCommand::Remove {
+            application_id,
+            volumes: false,
+        });
+    }
+
+    pub(crate) fn strategy(&mut self, strategy: Strategy) {
+        let changed = ClusterEvent::SettingsChanged(berth_events::ClusterSettingsChanged {
+            policy: SecurityPolicy::Open,
+            strategy,
+        });
+        self.record("cluster", StreamName::new(Category::Cluster, CLUSTER), changed);
     }
 }

@@ -129,7 +129,7 @@ fn both_families_mean_the_same_and_are_read_from_deploy_too() {
 fn what_is_read_is_written_and_read_again() {
     let lines = "labels: {berth.routing.port_80: 'shop;https://a.example.com/x', berth.lb.port_6379: 'tcp://my-slb:6379', \
                  berth.probe.url: 'tcp://container:6379', berth.rolling_updates: 'true', berth.retry_count: 3}\n\
-                 environment: [availability:az==3]\ndeploy: {rollback_config: {order: start-first, max_failure_ratio: 0.25}}";
+                 environment: [availability:az==3, availability:node.labels.rack==~2]\ndeploy: {rollback_config: {order: start-first, max_failure_ratio: 0.25}}";
     let parsed = Case::default().read(&service(lines));
     let again = berth_compose::render(None, &parsed.spec, &|_, _, _| None);
     assert_eq!(Case::default().read(&again).spec, parsed.spec, "{again}");
@@ -153,6 +153,35 @@ fn what_is_read_is_written_and_read_again() {
             soft: false
         })
     );
+    let racks = DomainSpread {
+        label: "node.labels.rack".into(),
+        domains: 2,
+        soft: true,
+    };
+    assert_eq!(web.placement.domains, [racks]);
+}
+
+#[test]
+fn promises_of_domains_agree_and_are_few() {
+    for (rules, said) in [
+        (
+            "availability:rack==2, availability:rack==3",
+            "different things about `rack`",
+        ),
+        (
+            "availability:a==2, availability:b==2, availability:c==2",
+            "zones and 2 more labels",
+        ),
+        (
+            "availability:az==2, availability:zone==3",
+            "different things about zones",
+        ),
+    ] {
+        let fault = fault(&format!("environment: [{rules}]"));
+        assert!(fault.contains(said), "{rules}: {fault}");
+    }
+    let web = read("environment: [availability:rack==2, availability:rack==2]");
+    assert_eq!(web.placement.domains.len(), 1);
 }
 
 #[test]
@@ -261,8 +290,8 @@ fn every_listed_error() {
     }
     for (rule, said) in [
         ("availability:az==0", "no number of zones"),
-        ("availability:az!=2", "no number of zones"),
-        ("availability:zone==2", "no number of zones"),
+        ("availability:az!=2", "no number of domains"),
+        ("availability:rack==many", "no number of values of `rack`"),
         ("constraint:group=web", "One of operator ==, != is expected"),
     ] {
         let fault = fault(&format!("environment: ['{rule}']"));

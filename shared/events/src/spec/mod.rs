@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod countable;
 mod engine;
 mod image;
 mod labels;
@@ -16,6 +17,7 @@ mod mounts;
 mod network;
 mod parameter;
 mod policy;
+pub use countable::*;
 pub use engine::*;
 pub use image::*;
 pub use labels::*;
@@ -132,6 +134,9 @@ pub struct ContainerSpec {
     /// Limits and reservations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub resources: ResourceSpec,
+    /// Countable resources of the node that it reserves, by kind in small letters (`generic_resources`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub generic_resources: BTreeMap<String, u64>,
     /// `UID[:GID]` or a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

@@ -25,6 +25,36 @@ pub struct PlacementSpec {
     /// Zones over which the service must or should be spread; absent: no promise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<ZoneSpread>,
+    /// The same for values of other node labels, such as racks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<DomainSpread>,
+}
+
+impl PlacementSpec {
+    /// Over which labels the containers must or should be spread, zones first.
+    pub fn promises(&self) -> Vec<DomainSpread> {
+        let zones = self.zones.map(|zones| DomainSpread {
+            label: ZONE_LABEL.to_owned(),
+            domains: zones.zones,
+            soft: zones.soft,
+        });
+        zones.into_iter().chain(self.domains.iter().cloned()).collect()
+    }
+}
+
+/// The key of a node's zone.
+pub const ZONE_LABEL: &str = "zone";
+
+/// `availability:LABEL==N`: the containers of a service run on nodes with at least this many values of a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DomainSpread {
+    /// The label, as a constraint names it: `rack`, `node.labels.rack`.
+    pub label: String,
+    /// How many values, from 1.
+    pub domains: u32,
+    /// As many as there are (`==~`), instead of a refusal.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub soft: bool,
 }
 
 /// `availability:az==N`: the containers of a service run in at least this many zones.

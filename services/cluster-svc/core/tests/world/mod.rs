@@ -189,6 +189,7 @@ pub fn join(node_id: NodeId, wanted: Option<&str>, hostname: &str) -> ClusterCom
         zone: None,
         address: "10.0.0.1".into(),
         labels: BTreeMap::new(),
+        resources: BTreeMap::new(),
         facts: NodeFacts {
             hostname: hostname.into(),
             ..NodeFacts::default()

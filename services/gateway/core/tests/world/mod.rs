@@ -89,6 +89,7 @@ impl World {
             zone: "a".into(),
             address: "10.0.0.1".into(),
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             facts: NodeFacts {
                 agent_version: agent.into(),
                 cpu_millis: 4_000,

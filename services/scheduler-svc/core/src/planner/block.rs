@@ -2,7 +2,7 @@
 
 use super::{
     Planner,
-    rejection::{Filter, Refused, bytes, cores},
+    rejection::{Filter, Refused, bytes, cores, plain, plural},
     request::Request,
 };
 use crate::{
@@ -308,10 +308,17 @@ fn one_filter(refused: &Refused) -> String {
         Refused::Cpu { need, .. } => format!("pending: no node has {} free", cores(*need)),
         Refused::Port { port, .. } => format!("pending: port {port} is taken on every node"),
         Refused::Constraint { rule, .. } => format!("pending: no node has {rule}"),
-        Refused::Zones { need, found } => format!(
-            "pending: the service is promised {need} zones, and {} have a node for it",
+        Refused::Domains { label, need, found } => format!(
+            "pending: the service is promised {need} {}, and {} have a node for it",
+            plural(label),
             found.len()
         ),
+        Refused::NoDomain { label } => format!("pending: no node has a label {}", plain(label)),
+        Refused::DomainTaken { label, need, .. } => format!(
+            "pending: the service is promised {need} {}, and only those that have a container have room",
+            plural(label)
+        ),
+        Refused::Countable { kind, need, .. } => format!("pending: no node has {need} {kind} free"),
         Refused::Platform { wanted, .. } => format!("pending: no node is of platform {wanted}"),
         Refused::PerNode { limit } => {
             format!("pending: every node has {limit} containers of the service already")

@@ -6,6 +6,7 @@
 
 use super::{
     choose::{Ask, Choice, PARTS, Score, counted, level_places, named, refusing_filter, score},
+    domains,
     rejection::Filter,
     request::{MAX_SPREAD_LABELS, PerSite, Request},
     world::World,
@@ -45,6 +46,7 @@ pub(super) fn are_alike(world: &World<'_>, request: &Request<'_>, ask: &Ask<'_>)
         && ask.state.is_none_or(free)
         && !request.affinities.iter().any(|rule| by_name(rule.subject))
         && !world.has_avoided(by_name)
+        && !domains::is_promised(&request.spec.placement)
 }
 
 impl Candidates {

@@ -1,6 +1,7 @@
 //! Chooses a node: filters first, then the highest score; ties go to fewer containers, then to the name.
 
 use super::{
+    domains::{self, Bound},
     filters,
     rejection::{Filter, Refused},
     request::{MAX_SPREAD_LABELS, PerSite, Request},
@@ -67,11 +68,13 @@ pub(super) type Chosen = Result<Choice, Vec<(usize, Refused)>>;
 pub(super) fn choose<'a>(world: &World<'a>, request: &Request<'a>, ask: &Ask<'_>) -> Chosen {
     let sites = request.per_site(world);
     let home = binding_home(world, request, ask.state);
+    let bounds = domains::bounds(world, request, ask.slot);
     let mut best: Option<(Score, usize)> = None;
     let mut candidates = 0;
     let mut refused = [0_u32; Filter::ALL.len()];
     for (at, site) in world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at)) {
-        if let Some(filter) = refusing_filter((site, at), sites, request, home, ask.slot) {
+        let refusal = refusing_filter((site, at), sites, request, home, ask.slot);
+        if let Some(filter) = refusal.or_else(|| out_of_bounds(&bounds, site)) {
             refused[filter as usize] += 1;
             continue;
         }
@@ -95,12 +98,17 @@ pub(super) fn choose<'a>(world: &World<'a>, request: &Request<'a>, ask: &Ask<'_>
                 score: named(&score, sites, request.strategy),
             },
         }),
-        None => Err(reasons(world, request, ask, home)),
+        None => Err(reasons(world, request, ask, home, &bounds)),
     }
 }
 
 fn asked(ask: &Ask<'_>, at: usize) -> bool {
     ask.only.is_none_or(|only| only == at) && ask.except != Some(at)
+}
+
+fn out_of_bounds(bounds: &[Bound], site: &Site<'_>) -> Option<Filter> {
+    let refused = bounds.iter().find_map(|bound| bound.admits(site.row).err())?;
+    Some(refused.filter())
 }
 
 pub(super) fn refusing_filter(
@@ -129,6 +137,7 @@ fn reasons<'a>(
     request: &Request<'a>,
     ask: &Ask<'_>,
     home: Option<&Home>,
+    bounds: &[Bound],
 ) -> Vec<(usize, Refused)> {
     let per_site = request.per_site(world);
     let sites = world.sites.iter().enumerate().filter(|(at, _)| asked(ask, *at));
@@ -139,6 +148,7 @@ fn reasons<'a>(
             let refused = fixed.or_else(|| {
                 filters::volume(site, request, home)
                     .and_then(|()| filters::dynamic(site, request, ask.slot))
+                    .and_then(|()| bounds.iter().try_for_each(|bound| bound.admits(site.row)))
                     .err()
             });
             refused.map(|refused| (at, refused))

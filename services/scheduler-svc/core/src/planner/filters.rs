@@ -1,12 +1,16 @@
 //! Which nodes may take a container. A list of small functions, each with its reason.
 
 use super::{
+    countable,
     rejection::Refused,
     request::{Request, Rule},
     world::{Resident, Site},
 };
 use crate::view::{Availability, Home, NodeRow};
-use berth_events::spec::{Operator, PortSpec, ServiceSpec};
+use berth_events::{
+    NodeKeys,
+    spec::{Operator, PortSpec, ServiceSpec},
+};
 use berth_ids::ApplicationId;
 
 /// What does not change within a plan: state, platform, constraints.
@@ -25,7 +29,7 @@ pub(super) fn suits(node: &NodeRow, spec: &ServiceSpec, constraints: &[Rule<'_>]
 
 /// What one more container on a site changes. Cheapest first; the order is that of [`super::Filter`].
 type Dynamic = fn(&Site<'_>, &Request<'_>, u32) -> Result<(), Refused>;
-const DYNAMIC: &[Dynamic] = &[per_node, port, cpu, memory, affinity];
+const DYNAMIC: &[Dynamic] = &[per_node, port, cpu, memory, countable::enough, affinity];
 
 /// Whether one more container fits, after [`fixed`] has passed.
 pub(super) fn dynamic(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Refused> {
@@ -133,25 +137,15 @@ fn label_name(key: &str) -> Option<&str> {
 
 /// The value of a key on a node.
 pub(super) fn value_of(node: &NodeRow, key: &str) -> Option<String> {
-    match key {
-        "node.id" => Some(node.node_id.to_string()),
-        "node" | "node.name" => Some(node.name.to_string()),
-        "node.hostname" => Some(node.facts.hostname.clone()),
-        "node.platform.os" => Some(node.facts.os.clone()),
-        "node.platform.arch" => Some(node.facts.architecture.clone()),
-        "zone" | "node.zone" => Some(node.zone.clone()),
-        "aliyun.node_index" | "berth.node_index" => Some(node.index.to_string()),
-        _ => {
-            if let Some(label) = key.strip_prefix("node.labels.") {
-                return node.labels.get(label).cloned();
-            }
-            if let Some(label) = key.strip_prefix("engine.labels.") {
-                return node.facts.engine_labels.get(label).cloned();
-            }
-            let engine = &node.facts.engine_labels;
-            node.labels.get(key).or_else(|| engine.get(key)).cloned()
-        }
-    }
+    let keys = NodeKeys {
+        node_id: node.node_id,
+        name: node.name.as_str(),
+        index: node.index,
+        zone: &node.zone,
+        labels: &node.labels,
+        facts: &node.facts,
+    };
+    keys.value(key)
 }
 
 fn per_node(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {

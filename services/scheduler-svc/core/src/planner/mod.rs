@@ -11,6 +11,8 @@
 mod block;
 mod candidates;
 mod choose;
+mod countable;
+mod domains;
 mod fill;
 mod filters;
 mod images;

@@ -1,5 +1,6 @@
 //! Why a node was refused, and what would help.
 
+use berth_events::spec::ZONE_LABEL;
 use std::{collections::BTreeSet, fmt::Write};
 
 /// Filters in the order in which they are asked; the order is part of the behaviour.
@@ -13,8 +14,8 @@ pub enum Filter {
     Platform,
     /// Rules on labels and facts of nodes.
     Constraint,
-    /// Fewer zones than the service is promised.
-    Zones,
+    /// Fewer zones, racks … than the service is promised, or one that has a container already.
+    Domains,
     /// Too many of the service on the node.
     PerNode,
     /// Host ports.
@@ -23,22 +24,25 @@ pub enum Filter {
     Cpu,
     /// Memory.
     Memory,
+    /// Resources that are counted: GPUs and others.
+    Countable,
     /// Rules on neighbours.
     Affinity,
 }
 
 impl Filter {
     /// All, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Volume,
         Self::State,
         Self::Platform,
         Self::Constraint,
-        Self::Zones,
+        Self::Domains,
         Self::PerNode,
         Self::Port,
         Self::Cpu,
         Self::Memory,
+        Self::Countable,
         Self::Affinity,
     ];
 
@@ -49,11 +53,12 @@ impl Filter {
             Self::State => "state",
             Self::Platform => "platform",
             Self::Constraint => "constraint",
-            Self::Zones => "zones",
+            Self::Domains => "domains",
             Self::PerNode => "max_replicas_per_node",
             Self::Port => "port",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
+            Self::Countable => "resource",
             Self::Affinity => "affinity",
         }
     }
@@ -94,12 +99,28 @@ pub enum Refused {
         /// What the node has.
         found: Option<String>,
     },
-    /// The service is promised more zones than have a node for it.
-    Zones {
+    /// The service is promised more values of a label than have a node for it.
+    Domains {
+        /// The label.
+        label: String,
         /// Promised.
         need: u32,
-        /// Zones with a node that would do otherwise.
+        /// Values with a node that would do otherwise.
         found: BTreeSet<String>,
+    },
+    /// The node has no value of a label over whose values the service is promised to be spread.
+    NoDomain {
+        /// The label.
+        label: String,
+    },
+    /// The value has a container of the service, and this one is needed where there is none.
+    DomainTaken {
+        /// The label.
+        label: String,
+        /// Its value here.
+        value: String,
+        /// Promised.
+        need: u32,
     },
     /// Enough of the service are there.
     PerNode {
@@ -131,6 +152,17 @@ pub enum Refused {
         /// What the node has in all.
         total: u64,
     },
+    /// Too few of a countable resource are free.
+    Countable {
+        /// Its kind.
+        kind: String,
+        /// Needed.
+        need: u64,
+        /// Free.
+        free: u64,
+        /// What the node has in all.
+        total: u64,
+    },
     /// A rule on neighbours does not hold.
     Affinity {
         /// The rule.
@@ -148,7 +180,8 @@ impl Refused {
             Self::Lost | Self::Cordoned | Self::Draining => Filter::State,
             Self::Platform { .. } => Filter::Platform,
             Self::Constraint { .. } => Filter::Constraint,
-            Self::Zones { .. } => Filter::Zones,
+            Self::Domains { .. } | Self::NoDomain { .. } | Self::DomainTaken { .. } => Filter::Domains,
+            Self::Countable { .. } => Filter::Countable,
             Self::PerNode { .. } => Filter::PerNode,
             Self::Port { .. } => Filter::Port,
             Self::Cpu { .. } => Filter::Cpu,
@@ -170,9 +203,27 @@ impl Refused {
                 Some(found) => format!("needs {rule}, has {found}"),
                 None => format!("needs {rule}, has no such label"),
             },
-            Self::Zones { need, found } => {
-                format!("needs {need} zones, there are {}: {}", found.len(), shown(found))
+            Self::Domains { label, need, found } => {
+                let found_text = if found.is_empty() {
+                    "none".to_owned()
+                } else {
+                    format!("{}: {}", found.len(), shown(found))
+                };
+                format!("needs {need} {}, there are {found_text}", plural(label))
             }
+            Self::NoDomain { label } => format!("has no label {}", plain(label)),
+            Self::DomainTaken { label, value, need } => format!(
+                "{} {value} has a container of the service, and {need} {} are promised",
+                plain(label),
+                plural(label)
+            ),
+            Self::Countable {
+                kind,
+                need,
+                free,
+                total,
+                ..
+            } => format!("needs {need} {kind}, {free} of {total} free"),
             Self::PerNode { limit } => format!("has {limit} containers of the service, the most allowed"),
             Self::Port { port, holder } => format!("port {port} is taken by {holder}"),
             Self::Cpu { need, free, .. } => format!("needs {}, {} free", cores(*need), cores(*free)),
@@ -206,8 +257,30 @@ impl Refused {
             Self::Constraint { rule, .. } => {
                 format!("add a node with {rule}, or take the rule out of the file")
             }
-            Self::Zones { need, .. } => format!(
+            Self::Domains { label, need, .. } if label == ZONE_LABEL => format!(
                 "add a node in another zone, or write `availability:az==~{need}` to have as many as there are"
+            ),
+            Self::Domains { label, need, .. } => format!(
+                "give a node another value with `berth node label NODE {}=VALUE`, or write \
+                 `availability:{label}==~{need}` to have as many as there are",
+                plain(label)
+            ),
+            Self::NoDomain { label } => {
+                let label = plain(label);
+                format!("say which {label} it is: `berth node label {node} {label}=VALUE`")
+            }
+            Self::DomainTaken { label, need, .. } => format!(
+                "make room on a node of another {}, or write `availability:{}==~{need}`",
+                plain(label),
+                if label == ZONE_LABEL { "az" } else { label }
+            ),
+            Self::Countable {
+                kind, need, total, ..
+            } if need <= total => {
+                format!("free {kind} on {node}, or add a node with {need} {kind}")
+            }
+            Self::Countable { kind, need, .. } => format!(
+                "add a node with {need} {kind}, or say what {node} has: `berth node resource {node} {kind}={need}`"
             ),
             Self::PerNode { limit } => format!("add a node, or allow more than {limit} on each"),
             Self::Port { port, holder } => {
@@ -236,12 +309,30 @@ impl Refused {
     /// How far the node is from passing: what a cure chooses by among nodes refused by one filter.
     pub(super) const fn distance(&self) -> u64 {
         match self {
-            Self::Cpu { need, free, .. } | Self::Memory { need, free, .. } => need.saturating_sub(*free),
+            // Nothing that is freed would help.
+            Self::Countable { need, total, .. } if *total < *need => u64::MAX,
+            Self::Cpu { need, free, .. }
+            | Self::Memory { need, free, .. }
+            | Self::Countable { need, free, .. } => need.saturating_sub(*free),
             Self::Cordoned => 0,
             Self::Draining => 1,
             Self::Lost => 2,
             _ => 0,
         }
+    }
+}
+
+/// A label as people set it.
+pub(super) fn plain(label: &str) -> &str {
+    label.strip_prefix("node.labels.").unwrap_or(label)
+}
+
+/// Several domains of a label.
+pub(super) fn plural(label: &str) -> String {
+    if label == ZONE_LABEL {
+        "zones".to_owned()
+    } else {
+        format!("values of {}", plain(label))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a service asks of nodes, prepared once a plan.
 
 use super::{
-    filters,
+    domains, filters,
     pattern::Pattern,
     rejection::Refused,
     world::{Resident, Site, World},
@@ -11,7 +11,7 @@ use crate::{
     view::{ApplicationRow, ClusterRow},
 };
 use berth_events::StopReason;
-use berth_events::spec::{Affinity, Constraint, Operator, ServiceSpec, Strategy};
+use berth_events::spec::{Affinity, Amount, Constraint, Operator, ServiceSpec, Strategy};
 use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,6 @@ use std::{
 
 /// Labels over whose values containers are spread, at most.
 pub(super) const MAX_SPREAD_LABELS: usize = 3;
-/// What containers are spread over if nothing else is said.
-const ZONE: &str = "zone";
 
 /// A rule with its pattern compiled; one that does not compile fits nothing.
 #[derive(Debug)]
@@ -126,7 +124,7 @@ impl PerSite {
             .iter()
             .map(|site| filters::soft_constraints_held(site.row, constraints));
         let (mut fixed, preferred): (Vec<_>, _) = (fixed.collect(), preferred.collect());
-        keep_zone_promise(spec, sites, &mut fixed);
+        domains::keep_promises(request, sites, &mut fixed);
         let mut levels = levels(spec, sites);
         for (at, site) in sites.iter().enumerate() {
             let count = site.count(request.application.application_id, request.name);
@@ -163,6 +161,8 @@ pub(super) struct Request<'a> {
     pub(super) strategy: Strategy,
     /// Volumes in the file whose data lives on one node.
     pub(super) local_volumes: BTreeSet<&'a str>,
+    /// Countable resources that a container reserves.
+    pub(super) countables: BTreeMap<&'a str, Amount>,
     /// Names on the engine of all its named volumes.
     pub(super) engine_volumes: BTreeSet<String>,
     pub(super) constraints: Vec<Rule<'a>>,
@@ -192,16 +192,13 @@ impl<'a> Request<'a> {
             spec,
             hash,
             pin: None,
-            strategy: match spec.placement.zones {
-                // Packing would put them all into one zone.
-                Some(_) => Strategy::Spread,
-                None => spec.placement.strategy.unwrap_or(cluster.strategy),
-            },
+            strategy: domains::strategy(&spec.placement, cluster.strategy),
             local_volumes: spec
                 .container
                 .named_volumes()
                 .filter(|volume| is_node_local(volumes.get(*volume)))
                 .collect(),
+            countables: spec.container.countables(),
             engine_volumes: spec
                 .container
                 .named_volumes()
@@ -252,39 +249,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A service that is promised more zones than have a node for it is refused everywhere.
-fn keep_zone_promise(spec: &ServiceSpec, sites: &[Site<'_>], fixed: &mut [Option<Refused>]) {
-    let Some(promise) = spec.placement.zones.filter(|promise| !promise.soft) else {
-        return;
-    };
-    let fits = sites
-        .iter()
-        .zip(fixed.iter())
-        .filter(|(_, refused)| refused.is_none());
-    let found: BTreeSet<String> = fits.map(|(site, _)| site.row.zone.clone()).collect();
-    if found.len() >= promise.zones as usize {
-        return;
-    }
-    for refused in fixed.iter_mut().filter(|refused| refused.is_none()) {
-        *refused = Some(Refused::Zones {
-            need: promise.zones,
-            found: found.clone(),
-        });
-    }
-}
-
 fn levels(spec: &ServiceSpec, sites: &[Site<'_>]) -> Vec<Level> {
-    if spec.placement.spread.is_empty() {
-        return vec![Level::new(ZONE, sites)];
-    }
-    // Who is promised zones is spread over them before anything else.
-    let zone = spec.placement.zones.map(|_| ZONE.to_owned());
-    let wished = spec.placement.spread.iter();
-    let wished = wished.filter(|label| zone.as_ref() != Some(*label)).cloned();
-    zone.iter()
-        .cloned()
-        .chain(wished)
-        .take(MAX_SPREAD_LABELS)
-        .map(|label| Level::new(&label, sites))
-        .collect()
+    let labels = domains::labels(&spec.placement);
+    labels.iter().map(|label| Level::new(label, sites)).collect()
 }

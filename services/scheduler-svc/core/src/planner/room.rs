@@ -9,7 +9,7 @@
 use super::{
     Planner,
     choose::{Ask, binding_home, choose},
-    filters,
+    domains, filters,
     request::Request,
     service::Pass,
     world::Site,
@@ -58,7 +58,14 @@ impl<'a> Planner<'a, '_> {
         if !self.may_push_out(&pass.request) || pass.no_room {
             return None;
         }
-        let rooms = (0..self.world.sites.len()).filter_map(|at| self.room_on(at, &pass.request, slot, state));
+        let bounds = domains::bounds(&self.world, &pass.request, slot);
+        let admitted = |at: &usize| {
+            let row = self.world.sites[*at].row;
+            bounds.iter().all(|bound| bound.admits(row).is_ok())
+        };
+        let rooms = (0..self.world.sites.len())
+            .filter(admitted)
+            .filter_map(|at| self.room_on(at, &pass.request, slot, state));
         let Some(room) = rooms.min_by(|a, b| a.rank.cmp(&b.rank)) else {
             // What holds for one slot holds for those after it.
             pass.no_room = state.is_none_or(|state| state.home.is_none());

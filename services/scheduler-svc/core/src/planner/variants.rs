@@ -2,8 +2,8 @@
 
 use crate::lab::{GIB, service, with_memory, with_port, with_volume};
 use berth_events::spec::{
-    Affinity, Constraint, FailureAction, Operator, ReschedulePolicy, ServiceMode, ServiceSpec, UpdateOrder,
-    UpdatePolicy,
+    Affinity, Constraint, DomainSpread, FailureAction, Operator, ReschedulePolicy, ServiceMode, ServiceSpec,
+    UpdateOrder, UpdatePolicy,
 };
 
 pub(super) fn variant(variant: u8, replicas: u32) -> ServiceSpec {
@@ -29,6 +29,14 @@ pub(super) fn variant(variant: u8, replicas: u32) -> ServiceSpec {
             spec.reschedule = ReschedulePolicy::Off;
             spec.placement.max_replicas_per_node = 2;
         }
+        8 => {
+            spec.container.generic_resources.insert("gpu".into(), 1);
+        }
+        9 => spec.placement.domains.push(DomainSpread {
+            label: "zone".into(),
+            domains: 2,
+            soft: false,
+        }),
         _ => {}
     }
     spec

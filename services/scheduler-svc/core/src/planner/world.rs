@@ -1,6 +1,6 @@
 //! The nodes of a cluster with all that is on them, as the plan goes on.
 
-use super::request::Rule;
+use super::{countable::Countables, request::Rule};
 use crate::{
     allocation::Phase,
     view::{AllocationRow, AssignedRow, Availability, NodeRow, SchedulerView},
@@ -21,6 +21,8 @@ pub(super) struct Site<'a> {
     pub(super) cpu_used: u64,
     /// Reserved memory.
     pub(super) memory_used: u64,
+    /// Reserved countable resources.
+    pub(super) countables: Countables<'a>,
     /// Containers that run or will.
     pub(super) residents: Vec<Resident<'a>>,
     /// How many of each service.
@@ -57,6 +59,7 @@ impl<'a> Site<'a> {
             assigned,
             cpu_used: 0,
             memory_used: 0,
+            countables: Countables::default(),
             residents: Vec::new(),
             services: HashMap::new(),
             ports: Vec::new(),
@@ -94,6 +97,7 @@ impl<'a> Site<'a> {
         let resources = resident.container.resources;
         self.cpu_used = self.cpu_used.saturating_sub(resources.cpu_reserved_millis);
         self.memory_used = self.memory_used.saturating_sub(resources.memory_reserved_bytes);
+        self.countables.give_back(self.row, resident.container);
         let key = (resident.application_id, resident.service);
         if let Some(count) = self.services.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -108,6 +112,7 @@ impl<'a> Site<'a> {
         let resources = resident.container.resources;
         self.cpu_used = self.cpu_used.saturating_add(resources.cpu_reserved_millis);
         self.memory_used = self.memory_used.saturating_add(resources.memory_reserved_bytes);
+        self.countables.take(self.row, resident.container);
         *self
             .services
             .entry((resident.application_id, resident.service))
@@ -127,6 +132,7 @@ impl<'a> Site<'a> {
     fn expect(&mut self, after: &Self, resident: Resident<'a>) {
         self.cpu_used = self.cpu_used.max(after.cpu_used);
         self.memory_used = self.memory_used.max(after.memory_used);
+        self.countables.keep(&after.countables);
         *self
             .services
             .entry((resident.application_id, resident.service))
@@ -148,6 +154,7 @@ impl<'a> Site<'a> {
         let more = |needs: u64, had: u64| needs.saturating_sub(had);
         self.cpu_used += more(needs.cpu_reserved_millis, had.cpu_reserved_millis);
         self.memory_used += more(needs.memory_reserved_bytes, had.memory_reserved_bytes);
+        self.countables.widen(self.row, old.container, new.container);
         for port in &new.container.ports {
             if port.published.is_some() && !old.container.ports.contains(port) {
                 self.ports.push((port, new.name()));

@@ -60,7 +60,7 @@ mod kind {
 
 impl View for SchedulerView {
     const NAME: &'static str = "scheduler";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let mut touched = match event {

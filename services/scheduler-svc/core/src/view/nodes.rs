@@ -78,6 +78,10 @@ impl SchedulerView {
                 }
                 node.labels.extend(changed.set.clone());
             }
+            NodeEvent::ResourcesChanged(changed) => {
+                node.resources.retain(|kind, _| !changed.removed.contains(kind));
+                node.resources.extend(changed.set.clone());
+            }
             NodeEvent::Cordoned(_) => {
                 if node.availability == Availability::Active {
                     node.availability = Availability::Cordoned;
@@ -127,6 +131,7 @@ fn node_row(joined: &NodeJoined, version: u64) -> NodeRow {
         index: joined.index,
         zone: joined.zone.clone(),
         labels: joined.labels.clone(),
+        resources: joined.resources.clone(),
         facts: joined.facts.clone(),
         availability: Availability::Active,
         lost: false,

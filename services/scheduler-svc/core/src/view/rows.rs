@@ -79,6 +79,9 @@ pub struct NodeRow {
     pub zone: String,
     /// Labels given by people.
     pub labels: BTreeMap<String, String>,
+    /// Countable resources named by people, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
     /// What the agent measured.
     pub facts: NodeFacts,
     /// What may be placed on it.
@@ -87,6 +90,14 @@ pub struct NodeRow {
     pub lost: bool,
     /// Version of `node/<id>`.
     pub version: u64,
+}
+
+impl NodeRow {
+    /// How many of a countable resource it has: what people say, else what its engine says.
+    pub fn resource(&self, kind: &str) -> u64 {
+        let measured = || self.facts.generic_resources.get(kind);
+        self.resources.get(kind).or_else(measured).copied().unwrap_or(0)
+    }
 }
 
 /// What a node has been told and has said; apart from [`NodeRow`] because it changes often.

@@ -3,6 +3,8 @@
 mod backoff;
 mod blocked;
 mod choosing;
+mod countable;
+mod domains;
 mod faults;
 mod images;
 mod lifecycle;

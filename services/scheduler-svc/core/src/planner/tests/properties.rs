@@ -65,7 +65,7 @@ pub(crate) fn deed() -> impl Strategy<Value = Deed> {
         1 => (0..8_usize).prop_map(Deed::Uncordon),
         1 => (0..8_usize, any::<bool>()).prop_map(|(n, force)| Deed::Drain(n, force)),
         1 => (0..8_usize).prop_map(Deed::RemoveNode),
-        4 => (0..3_usize, 0..8_u8, 0..6_u32, 0..8_u8, 0..6_u8)
+        4 => (0..3_usize, 0..10_u8, 0..6_u32, 0..8_u8, 0..6_u8)
             .prop_map(|(application, variant, replicas, policy, method)| {
                 Deed::Deploy { application, variant, replicas, policy, method }
             }),
@@ -136,6 +136,7 @@ impl World {
                 let node = self.lab.node_with(&name, |node| {
                     node.facts.memory_bytes = memory * GIB;
                     node.zone = format!("z{}", memory % 3);
+                    node.resources.insert("gpu".into(), memory % 3);
                     if ssd {
                         node.labels.insert("disk".into(), "ssd".into());
                     }
