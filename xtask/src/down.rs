@@ -16,6 +16,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(45);
 const CLUSTER_LABEL: &str = "io.berth.cluster";
 /// The control group of the containers of an engine that `up` started.
 pub(crate) const ENGINE_CGROUP: &str = "berth-dev";
+/// The programs of a platform.
+const SERVERS: [&str; 4] = ["berth", "nats-server", "postgres", "dockerd"];
 const SAMPLE_IMAGES: &str = "berth-samples/*";
 
 /// Undoes everything that is noted in a folder, and removes the folder.
@@ -52,7 +54,7 @@ pub(crate) fn run(data: &Path) -> Result<()> {
         berth_lab::remove(lab)?;
     }
     step("look whether anything is left");
-    let left = leftovers(&state);
+    let left = leftovers(&state, data);
     if !left.is_empty() {
         // The notes stay, so that `down` can be tried again.
         bail!("left over: {}", left.join("; "));
@@ -101,9 +103,10 @@ fn clean_engine(host: &str, scope: &Scope) {
     }
 }
 
-fn leftovers(state: &State) -> Vec<String> {
+fn leftovers(state: &State, data: &Path) -> Vec<String> {
     let running = state.processes.iter().filter(|process| process.runs());
     let mut left: Vec<String> = running.map(|process| process.name.clone()).collect();
+    left.extend(users_of(data));
     left.extend(state.lab.map(berth_lab::leftovers).unwrap_or_default());
     left.extend(
         state
@@ -128,6 +131,24 @@ fn leftovers(state: &State) -> Vec<String> {
         }
     }
     left
+}
+
+/// Processes that name the folder: started by hand in place of one that died, say. They are not ours to end.
+fn users_of(data: &Path) -> Vec<String> {
+    let data = data.display().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| {
+            let pid = process.file_name().to_string_lossy().into_owned();
+            let line = fs::read(process.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let program = line.split(' ').next().unwrap_or_default();
+            let name = program.rsplit('/').next().unwrap_or_default();
+            (SERVERS.contains(&name) && line.contains(&data)).then(|| {
+                format!("process {pid} ({program}), which `./dev up` did not start: end it, then try again")
+            })
+        })
+        .collect()
 }
 
 fn ours(host: &str, list: &[&str], scope: &Scope) -> Vec<String> {

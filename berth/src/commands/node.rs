@@ -113,10 +113,12 @@ async fn drain(session: &Session, args: Drain) -> Outcome {
     ));
     let mut progress = wait::Progress::start(session.printer);
     let give_up = args.deadline + SETTLE_TIME;
+    let mut at_first = 0;
     let node: Node = wait::until(give_up, async || {
         let node: Node = session.client.get(&path).await?;
         let left = node.drain.as_ref().map_or(0, |drain| drain.remaining);
-        progress.say(&format!("{} of {} containers left", left, node.containers.total));
+        at_first = at_first.max(left);
+        progress.say(&format!("{left} of {at_first} containers left"));
         let ended = node
             .drain
             .as_ref()
