@@ -18,8 +18,8 @@ impl Rules {
         Self { log, view }
     }
 
-    /// What grows looks at its cluster and its quotas, which may have been made a moment ago: everything
-    /// committed counts.
+    /// What grows looks at its cluster and its quotas, and a confirmation at containers, which may have been made
+    /// a moment ago: everything committed counts.
     async fn catch_up(&self) -> Result<(), DecideError> {
         let head = self.log.head().await?;
         let reached = self.view.at_least(head).await;
@@ -35,14 +35,15 @@ impl Decide for Rules {
         let CommandBody::Scheduler(asked) = &command.body else {
             return Ok(Decision::Reject(misdirected(command, "scheduler")));
         };
-        let grows = matches!(
+        let looks_around = matches!(
             asked,
             SchedulerCommand::Deploy { .. }
                 | SchedulerCommand::Scale { .. }
                 | SchedulerCommand::Rollback { .. }
                 | SchedulerCommand::Start { .. }
+                | SchedulerCommand::ConfirmRelease { force: false, .. }
         );
-        if grows {
+        if looks_around {
             self.catch_up().await?;
         }
         decide_over_streams(&self.log, |streams| {

@@ -179,6 +179,10 @@ impl EndpointView {
             self.endpoints.insert(placed.allocation_id, row);
             keys.push(RowKey::new(ENDPOINT, placed.allocation_id));
         }
+        // Before its agent hears of it: nobody is sent to a container that is about to end.
+        for order in &decided.stop {
+            keys.extend(self.leave(order.allocation_id, position));
+        }
         keys
     }
 
@@ -234,7 +238,7 @@ impl EndpointView {
         keys
     }
 
-    /// What ended leaves its set for ever.
+    /// What ended, or is to end, leaves its set for ever.
     fn leave(&mut self, id: AllocationId, position: u64) -> Vec<RowKey> {
         let Some(row) = self.endpoints.remove(&id) else {
             return vec![];
@@ -330,7 +334,7 @@ fn health(row: &EndpointRow, node: &NodeRow) -> EndpointHealth {
 
 impl View for EndpointView {
     const NAME: &'static str = "endpoints";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {

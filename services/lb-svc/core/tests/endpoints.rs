@@ -5,7 +5,7 @@ use berth_events::{
     AllocationEvent, AllocationExited, AllocationHealthy, AllocationRunning, AllocationUnhealthy,
     ApplicationEvent, ApplicationRemoved, Category, EndpointHealth, EndpointSet, Event, NodeEvent, NodeFacts,
     NodeJoined, NodeLost, NodeRemoved, NodeReturned, Placed, PlacementDecided, PlacementEvent,
-    PlacementReason, PortBinding, StreamName,
+    PlacementReason, PortBinding, StopOrder, StopReason, StreamName,
     spec::{ContainerSpec, HealthcheckSpec},
 };
 use berth_eventsourcing::{MemoryLog, RowKey, View};
@@ -140,6 +140,36 @@ impl World {
         );
         world
     }
+}
+
+#[test]
+fn what_is_told_to_stop_leaves_before_it_does() {
+    let mut world = World::placed(false);
+    world.running(1);
+    world.running(2);
+    let before = world.set().unwrap();
+    world.given(
+        Category::Placement,
+        CLUSTER,
+        PlacementEvent::Decided(PlacementDecided {
+            cluster_id: CLUSTER,
+            node_id: NODE,
+            previous: 1,
+            place: vec![],
+            stop: vec![StopOrder {
+                allocation_id: allocation(2),
+                reason: StopReason::Changed,
+                by: None,
+            }],
+            containers: BTreeMap::new(),
+            projects: BTreeMap::new(),
+            drop_volumes: BTreeSet::new(),
+        }),
+    );
+    assert_eq!(world.health(), [(1, EndpointHealth::Unchecked)]);
+    assert!(world.set().unwrap().generation > before.generation);
+    world.running(2);
+    assert_eq!(world.health().len(), 1, "it does not come back");
 }
 
 #[test]

@@ -35,13 +35,6 @@ pub fn decide(
         SchedulerCommand::SaveTemplate { .. } | SchedulerCommand::RemoveTemplate { .. } => {
             return crate::template::decide(command, context.tenant, streams);
         }
-        SchedulerCommand::ConfirmRelease {
-            application_id,
-            force: false,
-        } => {
-            ready_to_confirm(*application_id, context)?;
-            *application_id
-        }
         SchedulerCommand::Scale { application_id, .. }
         | SchedulerCommand::Rollback { application_id, .. }
         | SchedulerCommand::PauseRelease { application_id }
@@ -56,19 +49,25 @@ pub fn decide(
     };
     let loaded = streams.get(&application_stream(id))?;
     let state = fold(loaded, context);
-    let events = ApplicationAggregate::decide(&state, &ApplicationCommand::Asked(command.clone()))?;
-    if let Some(cluster) = state
-        .identity
-        .as_ref()
-        .and_then(|it| context.view.cluster(it.cluster_id))
-    {
-        let after = fold_on(state.clone(), &events);
-        quota::check(context.view, cluster, Some(id), &state, &after)?;
+    if matches!(command, SchedulerCommand::ConfirmRelease { force: false, .. }) {
+        ready_to_confirm(id, &state, context)?;
     }
+    let events = ApplicationAggregate::decide(&state, &ApplicationCommand::Asked(command.clone()))?;
     let answer = json!({ "application_id": id, "release_id": started(&events) });
-    Ok(Decision::nothing()
+    let after = fold_on(state.clone(), &events);
+    let decision = Decision::nothing()
         .with(application_stream(id), loaded.version, events)
-        .answering(answer))
+        .answering(answer);
+    let identity = state.identity.as_ref();
+    let Some(cluster) = identity.and_then(|it| context.view.cluster(it.cluster_id)) else {
+        return Ok(decision);
+    };
+    Ok(
+        match quota::check(context.view, cluster, Some(id), &state, &after)? {
+            true => quota::take_turn(decision, cluster, id),
+            false => decision,
+        },
+    )
 }
 
 /// The release that events start, if they start one.
@@ -80,8 +79,14 @@ fn started(events: &[ApplicationEvent]) -> Option<ReleaseId> {
 }
 
 /// The old services may go only when the new ones can take over.
-fn ready_to_confirm(id: ApplicationId, context: Context<'_>) -> Result<(), Rejection> {
-    let not_ready = context.view.not_ready(id);
+fn ready_to_confirm(id: ApplicationId, state: &Application, context: Context<'_>) -> Result<(), Rejection> {
+    let mut not_ready = context.view.not_ready(id);
+    let known = context.view.application(id).map(|row| row.release_id);
+    let asked = state.release.as_ref().map(|release| release.release_id);
+    if not_ready.is_empty() && known != asked {
+        // The view is behind: what it calls ready are the containers of the release before.
+        not_ready.push("the release has only just been started".to_owned());
+    }
     if not_ready.is_empty() {
         return Ok(());
     }
@@ -115,7 +120,7 @@ fn deploy(
     let deployed = deploy_appends(command, &name_state, &current)?;
     let events = deployed.appends.iter().flat_map(|(_, _, events)| events);
     let after = fold_on(current.clone(), events.filter_map(application_event));
-    quota::check(context.view, cluster, name_state.application(), &current, &after)?;
+    let grows = quota::check(context.view, cluster, name_state.application(), &current, &after)?;
     let mut decision = Decision::nothing().answering(json!({
         "application_id": deployed.application_id,
         "release_id": deployed.release_id,
@@ -131,6 +136,9 @@ fn deploy(
             expected,
             events,
         });
+    }
+    if grows {
+        decision = quota::take_turn(decision, cluster, deployed.application_id);
     }
     Ok(decision)
 }

@@ -298,9 +298,10 @@ fn check_existence(state: &Application, must_exist: Option<bool>) -> Result<(), 
     Ok(())
 }
 
+/// What is wanted must still be what the caller has seen: at its version or later, and not of the future.
 fn check_version(state: &Application, expected: Option<u64>) -> Result<(), Rejection> {
     match expected {
-        Some(expected) if expected != state.version => Err(reject(
+        Some(expected) if !(state.changed..=state.version).contains(&expected) => Err(reject(
             RejectionKind::VersionMismatch,
             "application.version_mismatch",
             format!(

@@ -15,7 +15,8 @@ mod tests;
 
 pub use command::{Context, decide};
 pub use deploy::{Deployed, NameState, application_name_stream, application_stream, deploy_appends};
-pub(crate) use release::pinned;
+pub(crate) use quota::cluster_of_turn;
+pub(crate) use release::{pinned, weighed_again};
 pub use validate::validate;
 
 use berth_events::{
@@ -35,6 +36,9 @@ pub struct ApplicationAggregate;
 pub struct Application {
     /// Events folded: the version of the stream.
     pub version: u64,
+    /// The version after the last event that changed what is wanted; what the planner notes of a release on its
+    /// way is no such change.
+    pub changed: u64,
     /// Who it is; absent: nothing has been created.
     pub identity: Option<Identity>,
     /// The release that is live or going live.
@@ -43,6 +47,8 @@ pub struct Application {
     pub spec: ApplicationSpec,
     /// Earlier releases by number, each as it stood when the next one took over.
     pub past: BTreeMap<u32, PastRelease>,
+    /// Share of the traffic of its services; not named: all of it.
+    pub weights: BTreeMap<String, u8>,
     /// All containers are stopped on purpose.
     pub stopped: bool,
     /// It is going.
@@ -100,6 +106,8 @@ pub struct PastRelease {
     pub spec: ApplicationSpec,
     /// Digests of its images.
     pub images: BTreeMap<String, String>,
+    /// Share of the traffic of its services.
+    pub weights: BTreeMap<String, u8>,
 }
 
 /// What is asked of an application.
@@ -128,6 +136,9 @@ impl Aggregate for ApplicationAggregate {
 
     fn evolve(mut state: Application, event: &ApplicationEvent) -> Application {
         state.version += 1;
+        if changes_what_is_wanted(event) {
+            state.changed = state.version;
+        }
         match event {
             ApplicationEvent::Created(created) => {
                 state.identity = Some(Identity {
@@ -152,10 +163,18 @@ impl Aggregate for ApplicationAggregate {
             ApplicationEvent::Started(_) => state.stopped = false,
             ApplicationEvent::RemoveRequested(requested) => state.removing = Some(requested.clone()),
             ApplicationEvent::Removed(_) => state.removed = true,
-            ApplicationEvent::RestartRequested(_)
-            | ApplicationEvent::VolumeAbandoned(_)
-            | ApplicationEvent::WeightsChanged(_) => {}
+            ApplicationEvent::WeightsChanged(changed) => state.weights.extend(changed.weights.clone()),
+            ApplicationEvent::RestartRequested(_) | ApplicationEvent::VolumeAbandoned(_) => {}
         }
         state
+    }
+}
+
+/// Who has read the application before it may still change it after: nothing that they saw is another now.
+const fn changes_what_is_wanted(event: &ApplicationEvent) -> bool {
+    match event {
+        ApplicationEvent::ImagesPinned(_) | ApplicationEvent::ReleaseSettled(_) => false,
+        ApplicationEvent::ReleasePaused(paused) => paused.failure.is_none(),
+        _ => true,
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! What is over a quota already stays, and may shrink: only growth past it is refused. A stopped application
 //! reserves nothing until it is started. Two containers of a slot while one takes over from the other count once.
+//!
+//! Two applications that grow at the same time are two streams: neither append would see the other. What grows
+//! under a cluster's quota therefore also takes the cluster's *turn to grow*, a name that moves from one
+//! application to the next. It is taken at the version that the figures rest on, so that of two that grow at
+//! once one is decided again.
 
 use super::Application;
 use crate::{
@@ -10,10 +15,14 @@ use crate::{
     view::{ClusterRow, SchedulerView},
 };
 use berth_events::{
-    Quota, Rejection, RejectionKind,
+    Category, NameClaimed, NameEvent, Quota, Rejection, RejectionKind, StreamName,
     spec::{ApplicationSpec, ServiceMode},
 };
-use berth_ids::ApplicationId;
+use berth_eventsourcing::Decision;
+use berth_ids::{ApplicationId, ClusterId};
+
+/// The name that moves.
+const TURN: &str = "turn";
 
 /// What containers reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +30,34 @@ struct Amount {
     cpu_millis: u64,
     memory_bytes: u64,
     containers: u64,
+}
+
+/// The stream of a cluster's turn to grow.
+pub(crate) fn turn_stream(cluster: ClusterId) -> StreamName {
+    StreamName::name(format_args!("cluster/{cluster}/quota"), TURN)
+}
+
+/// The cluster whose turn to grow a stream is.
+pub(crate) fn cluster_of_turn(stream: &StreamName) -> Option<ClusterId> {
+    let (cluster, rest) = stream.key().strip_prefix("cluster/")?.split_once('/')?;
+    let turn = rest.strip_prefix("quota/")? == TURN;
+    cluster.parse().ok().filter(|_| turn)
+}
+
+/// Takes the turn to grow for an application: what its growth rests on must not have changed meanwhile.
+pub(super) fn take_turn(
+    mut decision: Decision,
+    cluster: &ClusterRow,
+    application: ApplicationId,
+) -> Decision {
+    let claimed = NameEvent::Claimed(NameClaimed {
+        owner: application.to_string(),
+    });
+    let own = StreamName::new(Category::Cluster, cluster.cluster_id);
+    if !decision.guards.iter().any(|guard| guard.stream == own) {
+        decision = decision.guarded(own, cluster.version);
+    }
+    decision.with(turn_stream(cluster.cluster_id), cluster.turns, [claimed])
 }
 
 impl Amount {
@@ -41,6 +78,12 @@ impl Amount {
         services.fold(Self::default(), Self::plus)
     }
 
+    const fn grows_from(self, was: Self) -> bool {
+        self.cpu_millis > was.cpu_millis
+            || self.memory_bytes > was.memory_bytes
+            || self.containers > was.containers
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             cpu_millis: self.cpu_millis.saturating_add(other.cpu_millis),
@@ -50,7 +93,8 @@ impl Amount {
     }
 }
 
-/// Refuses a change that would let an application, or all of its cluster, reserve more than they may.
+/// Refuses a change that would let an application, or all of its cluster, reserve more than they may; whether it
+/// takes more of what the cluster may reserve.
 ///
 /// # Errors
 /// The first quota that it would pass, with the figures.
@@ -60,10 +104,10 @@ pub(super) fn check(
     application: Option<ApplicationId>,
     before: &Application,
     after: &Application,
-) -> Result<(), Rejection> {
+) -> Result<bool, Rejection> {
     let quotas = cluster.quotas;
     if quotas.cluster.is_none() && quotas.application.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let nodes = view.nodes_of(cluster.cluster_id).count() as u64;
     let (was, wanted) = (reserved(before, nodes), reserved(after, nodes));
@@ -86,7 +130,8 @@ pub(super) fn check(
         option: "--quota",
         quota: quotas.cluster,
     };
-    of_cluster.check(cluster, others.plus(was), others.plus(wanted))
+    of_cluster.check(cluster, others.plus(was), others.plus(wanted))?;
+    Ok(!quotas.cluster.is_none() && wanted.grows_from(was))
 }
 
 fn reserved(application: &Application, nodes: u64) -> Amount {

@@ -30,6 +30,7 @@ impl Application {
                     outcome: before.outcome,
                     images: before.images.clone(),
                     spec: std::mem::take(&mut self.spec),
+                    weights: self.weights.clone(),
                 },
             );
         }
@@ -42,6 +43,8 @@ impl Application {
             images: BTreeMap::new(),
         });
         self.spec = started.spec.clone();
+        self.weights
+            .retain(|name, _| started.spec.services.contains_key(name));
     }
 
     /// Folds which bytes a release runs.
@@ -77,6 +80,7 @@ impl Application {
             && settled.outcome == ReleaseOutcome::Running
         {
             retires.take_from(&mut self.spec);
+            self.weights.retain(|name, _| !retires.services.contains(name));
         }
     }
 
@@ -353,6 +357,7 @@ pub(super) fn roll_back(
         method: ReleaseMethod::Rolling,
     }));
     events.extend(pinned(release_id, &past.images));
+    events.extend(weighed_again(&past.spec, &past.weights, &state.weights));
     if state.stopped {
         events.push(ApplicationEvent::Started(ApplicationStarted {}));
     }
@@ -364,6 +369,22 @@ pub(crate) fn pinned(release_id: ReleaseId, images: &BTreeMap<String, String>) -
     let images = images.clone();
     let pinned = ImagesPinned { release_id, images };
     (!pinned.images.is_empty()).then_some(ApplicationEvent::ImagesPinned(pinned))
+}
+
+/// A release that brings another back brings its shares of the traffic back, where they are others now.
+pub(crate) fn weighed_again(
+    spec: &ApplicationSpec,
+    past: &BTreeMap<String, u8>,
+    now: &BTreeMap<String, u8>,
+) -> Option<ApplicationEvent> {
+    let of = |weights: &BTreeMap<String, u8>, name: &str| weights.get(name).copied().unwrap_or(MAX_WEIGHT);
+    let weights: BTreeMap<String, u8> = spec
+        .services
+        .keys()
+        .filter(|name| of(past, name) != of(now, name))
+        .map(|name| (name.clone(), of(past, name)))
+        .collect();
+    (!weights.is_empty()).then_some(ApplicationEvent::WeightsChanged(WeightsChanged { weights }))
 }
 
 /// The newest earlier release that came to run and differs from what is live.

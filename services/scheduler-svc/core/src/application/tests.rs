@@ -161,6 +161,27 @@ fn versions_and_existence_are_checked() {
 }
 
 #[test]
+fn what_the_planner_notes_of_a_release_does_not_outdate_what_a_client_has_read() {
+    let mut case = shop();
+    case.lab.node("n1");
+    let version = |case: &Case| case.lab.view.application(case.id).unwrap().version;
+    let read = version(&case);
+    case.lab.settle();
+    assert!(version(&case) > read, "the release has settled meanwhile");
+    let scale = |case: &Case, replicas| {
+        let mut command = case.scale("web", replicas);
+        if let SchedulerCommand::Scale { expected_version, .. } = &mut command {
+            *expected_version = Some(read);
+        }
+        command
+    };
+    let first = scale(&case, 1);
+    assert_eq!(case.when(&first).unwrap(), ["application.scaled"]);
+    let second = scale(&case, 2);
+    assert_eq!(case.refused(&second).kind, RejectionKind::VersionMismatch);
+}
+
+#[test]
 fn what_is_being_removed_takes_no_orders() {
     let mut case = shop();
     let remove = |volumes| SchedulerCommand::Remove {

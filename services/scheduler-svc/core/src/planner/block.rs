@@ -64,6 +64,13 @@ pub(super) enum Cause {
         /// When the next attempt may begin.
         next_at: Timestamp,
     },
+    /// It runs what it should not any more, and too many others have no place for it to be stopped.
+    Promise {
+        /// So many others wait for a place.
+        waiting: u32,
+        /// So many must stay ready.
+        least: u32,
+    },
     /// Containers of less importance are pushed out for it.
     Room {
         /// From this node.
@@ -118,8 +125,9 @@ impl<'a> Planner<'a, '_> {
                 examples: nodes.into_iter().take(MAX_EXAMPLES).collect(),
             })
             .collect();
-        // What passes by itself is told if there is nothing else to tell.
-        let passes = |slot: &&BlockedSlot| matches!(slot.cause, Cause::Backoff { .. });
+        // What passes by itself, or follows from another, is told if there is nothing else to tell.
+        let passes =
+            |slot: &&BlockedSlot| matches!(slot.cause, Cause::Backoff { .. } | Cause::Promise { .. });
         let told = blocked.iter().find(|slot| !passes(slot)).or(blocked.first());
         let (mut summary, cure) = told
             .map(|slot| self.words(request, &slot.cause))
@@ -167,6 +175,9 @@ impl<'a> Planner<'a, '_> {
             }
             Cause::Backoff { .. } => {
                 refusals.entry(BACKOFF).or_default();
+            }
+            Cause::Promise { .. } => {
+                refusals.entry("release").or_default();
             }
             Cause::Room { .. } => {
                 refusals.entry("priority").or_default();
@@ -239,6 +250,12 @@ impl<'a> Planner<'a, '_> {
                     ),
                 )
             }
+            Cause::Promise { waiting, least } => (
+                format!(
+                    "the release waits: {waiting} containers have no place, and {least} must stay ready meanwhile"
+                ),
+                "make room for them, ask for fewer, or deploy with `--method standard`".to_owned(),
+            ),
             Cause::Room { node } => (
                 format!("waiting for room on node {node}, where less important containers are pushed out"),
                 "it starts when they have ended".to_owned(),

@@ -9,10 +9,10 @@ use super::{
     slots::is_complete,
 };
 use crate::{
-    application::pinned,
+    application::{pinned, weighed_again},
     limits::SETTLE_AFTER,
     spec_hash,
-    view::{AllocationRow, ApplicationRow, SlotRow},
+    view::{AllocationRow, ApplicationRow, Failure, SlotRow},
 };
 use berth_events::{
     ApplicationEvent, ReleaseFailure, ReleaseMethod, ReleaseOutcome, ReleasePaused, ReleaseSettled,
@@ -112,6 +112,7 @@ pub(super) fn failed(
         }),
     ];
     events.extend(pinned(back_id, &good.images));
+    events.extend(weighed_again(&good.spec, &good.weights, &application.weights));
     events
 }
 
@@ -158,29 +159,42 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    /// Containers out on purpose or on their way: each one less that may be stopped.
-    pub(super) fn count_out(&self, pass: &Pass<'a>) -> u32 {
+    /// A change may not stop another container: with those that wait for a place, too few would be ready. How many
+    /// wait, and how many must stay ready.
+    pub(super) fn promise_holds_back(&self, pass: &Pass<'a>) -> Option<(u32, u32)> {
+        let held = pass.pending > 0 && pass.out.saturating_add(pass.pending) >= pass.rollout.limit;
+        let wanted = u32::try_from(pass.wanted.len()).unwrap_or(u32::MAX);
+        held.then(|| (pass.pending, wanted.saturating_sub(pass.rollout.limit)))
+    }
+
+    /// Containers out on purpose or on their way: each one less that may be stopped. And those that wait for a
+    /// place, which no move and no drain waits for.
+    pub(super) fn count_out(&self, pass: &Pass<'a>) -> (u32, u32) {
         let blocked = self
             .view
             .blocked(pass.request.application.application_id, pass.request.name);
-        let out = pass.wanted_slots().filter(|slot| {
-            let rows = pass.rows.get(slot).into_iter().flatten();
+        let (mut out, mut waiting) = (0, 0);
+        for slot in pass.wanted_slots() {
+            let rows = pass.rows.get(&slot).into_iter().flatten();
             let live: Vec<_> = rows
                 .filter(|row| row.phase.is_live() && !self.world.is_lost(row.node_id))
                 .collect();
             if live.is_empty() {
-                let pending = blocked.is_some_and(|row| row.slots.contains(slot))
-                    && !self.is_backing_off(&pass.request, *slot, blocked);
-                return !pending && !is_complete(&pass.request, self.state_of(&pass.request, *slot));
+                let pending = blocked.is_some_and(|row| row.slots.contains(&slot))
+                    && !self.is_backing_off(&pass.request, slot, blocked);
+                let open = !is_complete(&pass.request, self.state_of(&pass.request, slot));
+                out += u32::from(open && !pending);
+                waiting += u32::from(open && pending);
+                continue;
             }
             let watched = |row| watched_until(&pass.request, row).is_some_and(|until| until > self.now);
             let kept = live.iter().filter(|row| row.stop.is_none()).count();
-            kept > 1
-                || !live
-                    .iter()
-                    .any(|row| is_ready(&pass.request, row) && !watched(row))
-        });
-        u32::try_from(out.count()).unwrap_or(u32::MAX)
+            let proven = live
+                .iter()
+                .any(|row| is_ready(&pass.request, row) && !watched(row));
+            out += u32::from(kept > 1 || !proven);
+        }
+        (out, waiting)
     }
 
     /// The end of the pause after the newest replacement.
@@ -353,6 +367,7 @@ pub(super) fn watched_until(request: &Request<'_>, row: &AllocationRow) -> Optio
 
 fn failed_before(request: &Request<'_>, state: &SlotRow, since: Timestamp) -> Option<String> {
     let mut failures = state.failures.iter().rev();
-    let failure = failures.find(|failure| failure.spec_hash == request.hash && failure.at >= since)?;
+    let own = |failure: &&Failure| failure.spec_hash == request.hash && !failure.taken_away;
+    let failure = failures.find(|failure| own(failure) && failure.at >= since)?;
     Some(failure.text.clone())
 }

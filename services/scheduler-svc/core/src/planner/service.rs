@@ -29,6 +29,8 @@ pub(super) struct Pass<'a> {
     pub(super) wanted: BTreeMap<u32, Option<usize>>,
     /// Containers that are out on purpose or on their way.
     pub(super) out: u32,
+    /// Slots without a container that wait for a place.
+    pub(super) pending: u32,
     /// The most that may be out for moves.
     pub(super) limit: u32,
     /// How its containers are replaced.
@@ -86,6 +88,7 @@ impl<'a> Planner<'a, '_> {
             rows: self.rows_of(application, name),
             wanted: BTreeMap::new(),
             out: 0,
+            pending: 0,
             limit: 1,
             rollout: Rollout::default(),
             blocked: Vec::new(),
@@ -104,7 +107,7 @@ impl<'a> Planner<'a, '_> {
             return false;
         }
         pass.rollout.not_before = self.not_before(&pass);
-        pass.out = self.count_out(&pass);
+        (pass.out, pass.pending) = self.count_out(&pass);
         self.reserve_for_successors(&mut pass);
         let wanted: Vec<_> = pass.wanted.iter().map(|(slot, only)| (*slot, *only)).collect();
         for (slot, only) in wanted {

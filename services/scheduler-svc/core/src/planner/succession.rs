@@ -55,6 +55,17 @@ impl<'a> Planner<'a, '_> {
         if ready && !self.may_replace(pass) {
             return;
         }
+        if let Some((waiting, least)) = self
+            .promise_holds_back(pass)
+            .filter(|_| ready && reason == StopReason::Changed)
+        {
+            let cause = Cause::Promise { waiting, least };
+            pass.blocked.push(BlockedSlot {
+                slot: row.slot,
+                cause,
+            });
+            return;
+        }
         let ask = Ask {
             slot: row.slot,
             state: self.state_of(&pass.request, row.slot),

@@ -78,11 +78,12 @@ impl SchedulerView {
             AllocationEvent::RetryScheduled(_) => row.healthy = None,
             AllocationEvent::Exited(exited) => {
                 row.ending = Some(format!("exited with code {}", exited.exit_code));
-                end(state, row, recorded, Some(exited.exit_code));
+                end(state, row, recorded, Some(exited.exit_code), false);
             }
             AllocationEvent::Failed(failed) => {
                 row.ending = Some(ending(failed.reason, &failed.message));
-                end(state, row, recorded, None);
+                let taken_away = failed.reason == FailureReason::Vanished;
+                end(state, row, recorded, None, taken_away);
                 release_unproven_home(state, row, failed.reason);
             }
             AllocationEvent::Lost(_) => {
@@ -93,7 +94,7 @@ impl SchedulerView {
             AllocationEvent::Removed(_) => {
                 if row.phase.is_live() && row.stop.is_none() {
                     row.ending = Some("removed from the engine by somebody else".to_owned());
-                    end(state, row, recorded, None);
+                    end(state, row, recorded, None, true);
                 }
             }
             AllocationEvent::Pulling(_)
@@ -156,7 +157,13 @@ fn release_unproven_home(state: &mut SlotRow, row: &AllocationRow, reason: Failu
 }
 
 /// An allocation ended. By order: nothing to remember. By itself: the slot counts.
-fn end(state: &mut SlotRow, row: &AllocationRow, recorded: &Recorded, exit_code: Option<i64>) {
+fn end(
+    state: &mut SlotRow,
+    row: &AllocationRow,
+    recorded: &Recorded,
+    exit_code: Option<i64>,
+    taken_away: bool,
+) {
     if row.stop.is_some() {
         return;
     }
@@ -188,6 +195,7 @@ fn end(state: &mut SlotRow, row: &AllocationRow, recorded: &Recorded, exit_code:
         at: recorded.recorded_at,
         spec_hash: row.spec_hash.clone(),
         text: row.ending.clone().unwrap_or_default(),
+        taken_away,
     });
     if state.failures.len() > MAX_FAILURES {
         state.failures.remove(0);

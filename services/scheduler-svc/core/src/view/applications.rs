@@ -89,8 +89,13 @@ impl SchedulerView {
             ApplicationEvent::RemoveRequested(requested) => {
                 row.removing = Some(requested.volumes || row.removing == Some(true));
             }
-            ApplicationEvent::WeightsChanged(_)
-            | ApplicationEvent::ImagesPinned(_)
+            ApplicationEvent::WeightsChanged(changed) => {
+                row.weights.extend(changed.weights.clone());
+                if let Some(good) = row.good.as_mut().filter(|good| good.number == row.release_number) {
+                    good.weights.clone_from(&row.weights);
+                }
+            }
+            ApplicationEvent::ImagesPinned(_)
             | ApplicationEvent::Created(_)
             | ApplicationEvent::Removed(_) => {}
         }
@@ -184,6 +189,7 @@ fn new_row(created: &ApplicationCreated, version: u64) -> ApplicationRow {
         spec: Arc::default(),
         hashes: Default::default(),
         images: Default::default(),
+        weights: Default::default(),
         project: ProjectSpec {
             name: created.name.to_string(),
             ..ProjectSpec::default()
@@ -210,6 +216,7 @@ fn settle_release(row: &mut ApplicationRow, settled: &ReleaseSettled) {
     if let ReleaseMethod::BlueGreen { retires } = &row.method {
         retires.take_from(Arc::make_mut(&mut row.spec));
         row.hashes.retain(|name, _| !retires.services.contains(name));
+        row.weights.retain(|name, _| !retires.services.contains(name));
     }
     remember_good(row);
 }
@@ -219,6 +226,7 @@ fn remember_good(row: &mut ApplicationRow) {
         number: row.release_number,
         spec: Arc::clone(&row.spec),
         images: row.images.clone(),
+        weights: row.weights.clone(),
     });
 }
 
@@ -232,6 +240,8 @@ fn start_release(row: &mut ApplicationRow, started: &ReleaseStarted, at: Timesta
     row.judged_from = at;
     row.scaled.clear();
     row.images.clear();
+    row.weights
+        .retain(|name, _| started.spec.services.contains_key(name));
     row.hashes = started
         .spec
         .services

@@ -69,8 +69,8 @@ impl View for SchedulerView {
             Event::Application(event) => self.apply_application(recorded, event),
             Event::Placement(event) => self.apply_placement(recorded, event),
             Event::Allocation(event) => self.apply_allocation(recorded, event),
+            Event::Name(_) => self.apply_name(recorded),
             Event::Template(_)
-            | Event::Name(_)
             | Event::Account(_)
             | Event::Token(_)
             | Event::Credential(_)

@@ -1,7 +1,7 @@
 //! Folds clusters and nodes.
 
 use super::{Availability, ClusterRow, NodeRow, SchedulerView, kind};
-use crate::allocation::Phase;
+use crate::{allocation::Phase, application::cluster_of_turn};
 use berth_events::{ClusterEvent, NodeEvent, NodeJoined, Quotas, Recorded};
 use berth_eventsourcing::RowKey;
 use berth_ids::NodeId;
@@ -23,6 +23,7 @@ impl SchedulerView {
                     strategy: created.strategy,
                     quotas: Quotas::default(),
                     deleting: None,
+                    turns: 0,
                     version: recorded.version,
                 },
             );
@@ -48,6 +49,18 @@ impl SchedulerView {
             ClusterEvent::Created(_) | ClusterEvent::Deleted(_) => {}
         }
         vec![key]
+    }
+
+    /// Something took more of a cluster's quota.
+    pub(super) fn apply_name(&mut self, recorded: &Recorded) -> Vec<RowKey> {
+        let Some(id) = cluster_of_turn(&recorded.stream) else {
+            return vec![];
+        };
+        let Some(cluster) = self.clusters.get_mut(&id) else {
+            return vec![];
+        };
+        cluster.turns = recorded.version;
+        vec![RowKey::new(kind::CLUSTER, id)]
     }
 
     pub(super) fn apply_node(&mut self, recorded: &Recorded, event: &NodeEvent) -> Vec<RowKey> {

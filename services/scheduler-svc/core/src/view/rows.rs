@@ -32,6 +32,8 @@ pub struct ClusterRow {
     pub quotas: Quotas,
     /// It is being deleted; `true`: its applications go with it.
     pub deleting: Option<bool>,
+    /// Version of its turn to grow: how often something took more of its quota.
+    pub turns: u64,
     /// Version of `cluster/<id>`.
     pub version: u64,
 }
@@ -144,6 +146,8 @@ pub struct ApplicationRow {
     pub hashes: BTreeMap<String, String>,
     /// Digests of the release's images, as far as they are known.
     pub images: BTreeMap<String, String>,
+    /// Share of the traffic of its services; not named: all of it.
+    pub weights: BTreeMap<String, u8>,
     /// Volumes and networks of all its releases: older containers may still use those of older ones.
     pub project: ProjectSpec,
     /// All containers are stopped on purpose.
@@ -172,6 +176,8 @@ pub struct GoodRelease {
     pub spec: Arc<ApplicationSpec>,
     /// Digests of its images.
     pub images: BTreeMap<String, String>,
+    /// Share of the traffic of its services.
+    pub weights: BTreeMap<String, u8>,
 }
 
 /// The request behind a change: what follows from it carries it on.
@@ -354,6 +360,8 @@ pub struct Failure {
     pub spec_hash: String,
     /// What happened, in words.
     pub text: String,
+    /// It was taken away from it, by somebody or with the container whose network it shares: no fault of what ran.
+    pub taken_away: bool,
 }
 
 /// The end of an allocation that nobody had ordered.

@@ -1,9 +1,15 @@
 //! Given a quota and what is there, when something grows, then it is refused or not.
 
-use crate::lab::{CLUSTER, GIB, Lab, app, service, with_memory};
+use super::turn_stream;
+use crate::{
+    application::{Context, decide},
+    lab::{CLUSTER, GIB, Lab, app, service, with_memory},
+    view::SchedulerView,
+};
 use berth_events::{
     Category, ClusterEvent, ClusterQuotasChanged, Quota, Quotas, Rejection, SchedulerCommand, StreamName,
 };
+use berth_eventsourcing::{Decision, Expected, Streams, Undecided};
 use berth_ids::ApplicationId;
 
 fn lab(cluster: Quota, application: Quota) -> Lab {
@@ -113,4 +119,59 @@ fn a_global_service_counts_once_a_node() {
     lab.node("n2");
     let command = lab.deploy_command("two", app([("agent", agent)]));
     assert_eq!(lab.try_command(&command).unwrap_err().code, "quota.exceeded");
+}
+
+/// Decides on what was known at some time, as somebody who is slow would.
+fn decided(lab: &Lab, view: &SchedulerView, command: &SchedulerCommand) -> Result<Decision, Rejection> {
+    let mut streams = Streams::default();
+    loop {
+        let tenant = "main";
+        match decide(command, Context { tenant, view }, &streams) {
+            Ok(decision) => return Ok(decision),
+            Err(Undecided::Refused(rejection)) => return Err(rejection),
+            Err(Undecided::Needs(stream)) => {
+                let loaded = lab.log.load(&stream);
+                streams.insert(stream, loaded);
+            }
+        }
+    }
+}
+
+#[test]
+fn of_two_that_grow_at_once_one_is_decided_again() {
+    let mut lab = lab(containers(3), Quota::default());
+    let known = lab.view.clone();
+    let deploy = |lab: &mut Lab, name| lab.deploy_command(name, app([("web", service(2, "x"))]));
+    let (one, two) = (deploy(&mut lab, "one"), deploy(&mut lab, "two"));
+    let first = decided(&lab, &known, &one).unwrap();
+    let second = decided(&lab, &known, &two).unwrap();
+    let turn = |decision: &Decision| {
+        let mut changes = decision.changes.iter();
+        changes
+            .find(|change| change.stream == turn_stream(CLUSTER))
+            .map(|change| change.expected)
+    };
+    assert_eq!(turn(&first), Some(Expected::Version(0)));
+    assert_eq!(turn(&second), turn(&first), "only one of the two can be recorded");
+    lab.append("scheduler", &first);
+    assert_eq!(decided(&lab, &lab.view, &two).unwrap_err().code, "quota.exceeded");
+}
+
+#[test]
+fn what_does_not_grow_needs_no_turn() {
+    let mut lab = lab(containers(3), Quota::default());
+    let id = lab.deploy("shop", app([("web", service(2, "x"))]));
+    let other = lab.deploy_command("shop", app([("web", service(2, "y"))]));
+    let shrink = SchedulerCommand::Scale {
+        application_id: id,
+        service: "web".into(),
+        replicas: 1,
+        expected_version: None,
+    };
+    for command in [other, shrink] {
+        let decision = decided(&lab, &lab.view, &command).unwrap();
+        let streams = decision.changes.iter().map(|change| &change.stream);
+        assert!(!decision.changes.is_empty());
+        assert!(streams.into_iter().all(|stream| *stream != turn_stream(CLUSTER)));
+    }
 }

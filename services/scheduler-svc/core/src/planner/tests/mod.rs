@@ -12,4 +12,5 @@ mod priorities;
 pub(crate) mod properties;
 mod releases;
 mod settling;
+mod traffic;
 mod volumes;

@@ -237,6 +237,31 @@ fn a_failing_release_brings_the_last_good_one_back_once() {
 }
 
 #[test]
+fn what_is_taken_away_from_a_new_container_does_not_count_against_its_release() {
+    let mut lab = lab(2);
+    let policy = start_first(FailureAction::Rollback);
+    let id = lab.deploy("shop", app([("web", web(2, "a", policy))]));
+    lab.settle();
+    lab.deploy("shop", app([("web", web(2, "b", policy))]));
+    lab.plan_all();
+    // As with a container whose network's owner was replaced a moment later.
+    let rows = lab.rows().into_iter();
+    let new: Vec<_> = rows
+        .filter(|row| row.phase < crate::allocation::Phase::Running)
+        .collect();
+    let vanished = Observed::Failed {
+        reason: FailureReason::Vanished,
+        message: "the container whose network it shares is gone".into(),
+    };
+    lab.report(new[0].allocation_id, vanished);
+    lab.pass(Duration::from_secs(2));
+    lab.settle();
+    let row = application(&lab, id);
+    assert_eq!((row.release_number, row.settled), (2, true));
+    assert_eq!(images(&lab), ["b"; 2]);
+}
+
+#[test]
 fn a_rollback_that_fails_too_is_paused() {
     let mut lab = lab(2);
     let policy = UpdatePolicy {
