@@ -106,12 +106,20 @@ impl Assignment {
         Ok(Applied::Changed)
     }
 
-    /// Takes a complete assignment in place of this one; an older generation is ignored.
+    /// Takes a complete assignment in place of this one; an older generation is ignored. One of the same generation
+    /// says which volumes the scheduler still waits for: the word that they are gone may have died with the agent.
     ///
     /// # Errors
     /// [`ApplyError`] if it is not complete or too large; nothing has changed then.
     pub fn replace(&mut self, whole: &berth_events::Assignment) -> Result<Applied, ApplyError> {
-        if self.known && whole.generation <= self.generation {
+        if self.known && whole.generation == self.generation {
+            let known = self.drop_volumes.len();
+            self.drop_volumes
+                .extend(whole.change.drop_volumes.iter().cloned());
+            let more = self.drop_volumes.len() > known;
+            return Ok(if more { Applied::Changed } else { Applied::Old });
+        }
+        if self.known && whole.generation < self.generation {
             return Ok(Applied::Old);
         }
         let wanted = resolve(&whole.change, &self.wanted)?;
@@ -300,6 +308,28 @@ mod tests {
         assert_eq!(own.replace(&whole(4, &[9])), Ok(Applied::Old));
         assert_eq!(own.replace(&whole(7, &[2, 3])), Ok(Applied::Changed));
         assert_eq!((own.generation(), ids(&own)), (7, vec![2, 3]));
+    }
+
+    #[test]
+    fn volumes_whose_end_nobody_heard_of_are_dropped_again() {
+        let mut own = Assignment::default();
+        let dropping = PlacementDecided {
+            drop_volumes: BTreeSet::from(["data".to_owned()]),
+            ..change(0, &[], &[])
+        };
+        own.apply(&dropping, 5).unwrap();
+        own.volumes_dropped(&BTreeSet::from(["data".to_owned()]));
+        // The report died with the agent: the scheduler still waits.
+        let whole = |change| berth_events::Assignment {
+            generation: 5,
+            change,
+        };
+        assert_eq!(own.replace(&whole(dropping.clone())), Ok(Applied::Changed));
+        assert_eq!(own.drop_volumes().len(), 1);
+        assert_eq!(own.replace(&whole(dropping)), Ok(Applied::Old), "it is known now");
+        own.volumes_dropped(&BTreeSet::from(["data".to_owned()]));
+        assert_eq!(own.replace(&whole(change(0, &[], &[]))), Ok(Applied::Old));
+        assert!(own.drop_volumes().is_empty());
     }
 
     #[test]

@@ -83,8 +83,13 @@ impl Journal {
     }
 
     /// Lets go of what the owner has. An answer about another journal says nothing.
+    ///
+    /// One about more than was ever recorded here comes from an owner that takes this journal for a past one: a
+    /// report from before the agent's start has overtaken it. All that is kept is told again, under a new one.
     pub fn recorded_up_to(&mut self, recorded: &RecordedUpTo) {
-        if recorded.journal == self.id {
+        if recorded.journal == self.id && recorded.number > self.last_number() {
+            self.begin_anew();
+        } else if recorded.journal == self.id {
             self.items.retain(|item| item.number > recorded.number);
             self.kept_first.retain(|number| *number > recorded.number);
         }
@@ -143,6 +148,11 @@ impl Journal {
         // More allocations than places: the oldest go, the digest tells of them.
         let surplus = self.items.len().saturating_sub(MAX_JOURNAL_ITEMS / 2);
         self.items.drain(..surplus);
+        self.begin_anew();
+    }
+
+    /// All that is kept, under the journal after this one.
+    fn begin_anew(&mut self) {
         self.renumber(successor(self.id));
         // The disk has nothing of the new journal yet.
         self.kept_first = BTreeSet::from([1]);
@@ -189,6 +199,25 @@ mod tests {
         journal.recorded_up_to(&recorded(7, 2));
         assert_eq!(numbers(&journal), [3, 4]);
         assert_eq!(journal.last_number(), 4);
+    }
+
+    #[test]
+    fn a_journal_that_the_owner_takes_for_a_past_one_is_told_again_as_another() {
+        let mut journal = Journal::new(7);
+        journal.record(stopping(1), Urgency::AtOnce, Timestamp::default());
+        journal.record(stopping(2), Urgency::AtOnce, Timestamp::default());
+        let past = RecordedUpTo {
+            journal: 7,
+            number: u64::MAX,
+            resend: false,
+        };
+        journal.recorded_up_to(&past);
+        assert_ne!(journal.id(), 7);
+        assert_eq!(numbers(&journal), [1, 2], "nothing is lost");
+        assert_eq!(journal.tellable(0), 0, "the disk has it first");
+        let id = journal.id();
+        journal.recorded_up_to(&past);
+        assert_eq!(journal.id(), id, "a word about the one before changes nothing");
     }
 
     #[test]
