@@ -153,8 +153,9 @@ impl<'a> Planner<'a, '_> {
             .services(id)
             .filter(|name| !application.spec.services.contains_key(*name))
             .collect();
+        let stay = !settled && self.others_come(application);
         for name in gone {
-            self.withdraw(application, name);
+            self.withdraw(application, name, stay);
         }
         if application.removing.is_some() {
             self.remove(application);
@@ -170,14 +171,6 @@ impl<'a> Planner<'a, '_> {
                 release_id: application.release_id,
                 version: application.version,
             });
-        }
-    }
-
-    /// A service that is no longer in the file: all its containers go.
-    fn withdraw(&mut self, application: &'a ApplicationRow, name: &'a str) {
-        let reason = unwanted_reason(application);
-        for row in self.view.allocations_of(application.application_id, name) {
-            self.dismiss(row, reason);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Ends of containers and applications, and the end of the plan.
 
-use super::{Planner, Settle, plan::Plan};
+use super::{Planner, Settle, block::BACKOFF, plan::Plan, unwanted_reason};
 use crate::{
     allocation::Phase,
     view::{AllocationRow, ApplicationRow},
 };
-use berth_events::{Category, Event, PlacementBlocked, StopOrder, StopReason, StreamName};
+use berth_events::{Category, Event, PlacementBlocked, ReleaseMethod, StopOrder, StopReason, StreamName};
 use berth_eventsourcing::Guard;
 
 /// What the event of a lost allocation takes, at most, in bytes.
@@ -13,7 +13,55 @@ const LOST_BYTES: usize = 300;
 /// What the event of a settled thing takes, at most, in bytes.
 const SETTLED_BYTES: usize = 300;
 
+/// Filters of reports about slots that wait for something else than a place.
+const NO_PLACE_NEEDED: &[&str] = &[BACKOFF, "depends_on", "release", "restart"];
+
 impl<'a> Planner<'a, '_> {
+    /// A service that is no longer in the file: all its containers go. While others come in its place, those that
+    /// hold nothing back `stay` until these are ready, so that somebody always answers.
+    pub(super) fn withdraw(&mut self, application: &'a ApplicationRow, name: &'a str, stay: bool) {
+        let reason = unwanted_reason(application);
+        for row in self.view.allocations_of(application.application_id, name) {
+            let held = stay && row.is_kept() && !self.is_in_the_way(row);
+            if !held {
+                self.dismiss(row, reason);
+            }
+        }
+    }
+
+    /// A release brings services that were not there before, and all of them have a place.
+    pub(super) fn others_come(&self, application: &ApplicationRow) -> bool {
+        let goes = application.removing.is_some() || application.stopped || application.settled;
+        if goes || application.method != ReleaseMethod::Rolling {
+            return false;
+        }
+        let Some(good) = &application.good else {
+            return false;
+        };
+        let mut names = application.spec.services.keys();
+        let new = names.any(|name| !good.spec.services.contains_key(name));
+        new && application.spec.services.keys().all(|name| {
+            let known = self.view.blocked(application.application_id, name);
+            let now = self.blocked.iter().find(|blocked| {
+                blocked.application_id == application.application_id && blocked.service == *name
+            });
+            let report = now
+                .map(|blocked| &blocked.report)
+                .or(known.map(|row| &row.report));
+            let mut refusals = report.into_iter().flat_map(|report| &report.refusals);
+            refusals.all(|refusal| NO_PLACE_NEEDED.contains(&refusal.filter.as_str()))
+        })
+    }
+
+    /// A container that cannot stay beside its successor: two must not write to one volume, and its node is to be
+    /// emptied or does not answer.
+    fn is_in_the_way(&self, row: &AllocationRow) -> bool {
+        let container = self.view.container(&row.spec_hash);
+        let writes = container.is_none_or(|container| container.named_volumes().next().is_some());
+        let site = self.world.site_of(row.node_id);
+        writes || self.world.is_lost(row.node_id) || site.is_none_or(|at| self.world.sites[at].is_draining())
+    }
+
     /// A container that is not wanted goes, whatever its state.
     pub(super) fn dismiss(&mut self, row: &'a AllocationRow, reason: StopReason) {
         let phase = self.world.phase(row);

@@ -136,6 +136,66 @@ fn what_its_policy_brings_back_has_the_shares_of_before() {
     assert_eq!(weights(&lab, id), shares(&[("web", 80), ("other", 20)]));
 }
 
+/// Ready containers of the services that a test speaks of, after each step until nothing happens any more.
+fn fewest_ready(lab: &mut Lab) -> usize {
+    let mut fewest = usize::MAX;
+    for _ in 0..50 {
+        let head = lab.log.head();
+        lab.plan_all();
+        let ready = lab.rows().into_iter();
+        let ready = ready.filter(|row| row.stop.is_none() && row.phase == crate::allocation::Phase::Running);
+        fewest = fewest.min(ready.count());
+        lab.obey();
+        if lab.log.head() == head {
+            return fewest;
+        }
+    }
+    panic!("it never settles");
+}
+
+#[test]
+fn a_service_under_another_name_is_ready_before_the_one_before_goes() {
+    let mut lab = lab();
+    let id = lab.deploy("shop", app([("blue", service(2, "a"))]));
+    lab.settle();
+    lab.deploy_as(DeployMethod::BlueGreen, "shop", app([("green", service(2, "b"))]))
+        .unwrap();
+    lab.settle();
+    lab.command(SchedulerCommand::ConfirmRelease {
+        application_id: id,
+        force: false,
+    });
+    lab.settle();
+    rollback(&mut lab, id);
+    assert_eq!(fewest_ready(&mut lab), 2, "somebody always answers");
+    lab.settle();
+    assert_eq!(lab.shown().len(), 2, "{:?}", lab.shown());
+    assert!(lab.shown().iter().all(|shown| shown.starts_with("blue")));
+}
+
+#[test]
+fn what_has_no_place_beside_the_one_before_takes_its_place() {
+    let mut lab = Lab::new();
+    lab.node("n1");
+    let port = |image| crate::lab::with_port(service(1, image), 80);
+    lab.deploy("shop", app([("blue", port("a"))]));
+    lab.settle();
+    lab.deploy("shop", app([("green", port("b"))]));
+    lab.settle();
+    assert_eq!(lab.shown(), ["green.1@n1 running"]);
+    let volume = |image| crate::lab::with_volume(service(1, image), "data");
+    lab.deploy("data", app([("old", volume("a"))]));
+    lab.settle();
+    lab.deploy("data", app([("new", volume("b"))]));
+    lab.plan();
+    let rows = lab.rows().into_iter();
+    let old: Vec<_> = rows.filter(|row| row.service == "old").collect();
+    assert!(
+        old.iter().all(|row| row.stop.is_some()),
+        "two must not write to one volume"
+    );
+}
+
 #[test]
 fn nothing_is_confirmed_by_what_is_known_of_the_release_before() {
     let mut lab = lab();
