@@ -7,7 +7,7 @@ use crate::{
     sim::{CLUSTER, Sim, name},
 };
 use berth_events::{
-    ClusterCommand, DeployMethod, NodeFacts, ReleaseSource, SchedulerCommand,
+    ClusterCommand, DeployMethod, NodeFacts, ReleaseMethod, ReleaseSource, SchedulerCommand,
     spec::{
         Affinity, ApplicationSpec, ContainerSpec, DependencyCondition, FailureAction, HealthcheckSpec,
         MountSource, MountSpec, Operator, PortSpec, ReschedulePolicy, RestartCondition, RestartPolicy,
@@ -15,6 +15,7 @@ use berth_events::{
     },
 };
 use berth_ids::{ApplicationId, NodeId, ReleaseId};
+use berth_scheduler_core::view::ApplicationRow;
 use std::{collections::BTreeMap, time::Duration};
 
 const GIB: u64 = 1 << 30;
@@ -84,8 +85,32 @@ pub fn rest(sim: &mut Sim) -> Result<(), Fault> {
     last
 }
 
-/// Somebody looks after the releases that have paused.
+/// Somebody looks after the releases that have paused, or that wait for a word.
 fn resume_all(sim: &mut Sim) {
+    let applications = sim.services.scheduler.applications_of(CLUSTER);
+    let waiting = |row: &&ApplicationRow| {
+        !row.settled && !row.paused && matches!(row.method, ReleaseMethod::BlueGreen { .. })
+    };
+    let waiting: Vec<(ApplicationId, u32)> = applications
+        .filter(waiting)
+        .map(|row| (row.application_id, row.release_number))
+        .collect();
+    for (application_id, number) in waiting {
+        let release_id = ReleaseId::from_u128(sim.services.id());
+        sim.scheduler(match number % 2 {
+            0 => SchedulerCommand::ConfirmRelease {
+                application_id,
+                force: false,
+            },
+            _ => SchedulerCommand::Rollback {
+                application_id,
+                release_id,
+                to: None,
+                unsettled_only: true,
+                expected_version: None,
+            },
+        });
+    }
     let applications = sim.services.scheduler.applications_of(CLUSTER);
     let paused: Vec<ApplicationId> = applications
         .filter(|row| row.paused)
@@ -108,8 +133,25 @@ fn deed(sim: &mut Sim) {
         .map(|row| row.application_id)
         .collect();
     let application = sim.rng.pick(&applications);
-    match (sim.rng.between(0, 27), application) {
+    match (sim.rng.between(0, 31), application) {
         (0..=5, _) => deploy(sim),
+        (28, Some(application_id)) => stand_beside(sim, application_id),
+        (29, Some(application_id)) => {
+            let force = sim.rng.chance(30);
+            sim.scheduler(SchedulerCommand::ConfirmRelease {
+                application_id,
+                force,
+            });
+        }
+        (30, Some(application_id)) => {
+            let share = |rng: &mut Rng| u8::try_from(rng.between(0, 100)).unwrap_or(0);
+            let weights = [("web", share(&mut sim.rng)), ("web-2", share(&mut sim.rng))];
+            let weights = weights.map(|(name, weight)| (name.to_owned(), weight));
+            sim.scheduler(SchedulerCommand::SetWeights {
+                application_id,
+                weights: BTreeMap::from(weights),
+            });
+        }
         (6, Some(application_id)) => {
             let replicas = u32::try_from(sim.rng.between(0, 6)).unwrap_or(0);
             sim.scheduler(SchedulerCommand::Scale {
@@ -235,6 +277,44 @@ fn deploy(sim: &mut Sim) {
     });
 }
 
+/// A blue-green release: what runs, with another `web` under another name.
+fn stand_beside(sim: &mut Sim, application_id: ApplicationId) {
+    let Some(row) = sim.services.scheduler.application(application_id).cloned() else {
+        return;
+    };
+    let mut spec = (*row.spec).clone();
+    let old = spec
+        .services
+        .remove("web")
+        .or_else(|| spec.services.remove("web-2"));
+    let fresh = if row.spec.services.contains_key("web") {
+        "web-2"
+    } else {
+        "web"
+    };
+    let Some(mut web) = old.filter(|_| !spec.services.contains_key(fresh)) else {
+        return;
+    };
+    let image = if sim.rng.chance(30) { "flaky" } else { "ok" };
+    web.container.image = format!("{image}:{}", sim.rng.between(1, 2));
+    spec.services.insert(fresh.to_owned(), web);
+    let release_id = ReleaseId::from_u128(sim.services.id());
+    sim.scheduler(SchedulerCommand::Deploy {
+        cluster_id: CLUSTER,
+        name: row.name,
+        application_id,
+        release_id,
+        spec: Box::new(spec),
+        source: ReleaseSource::Image {
+            image: "random".to_owned(),
+        },
+        warnings: vec![],
+        method: DeployMethod::BlueGreen,
+        must_exist: None,
+        expected_version: None,
+    });
+}
+
 fn policy(rng: &mut Rng) -> UpdatePolicy {
     let action = [
         FailureAction::Pause,
@@ -257,11 +337,12 @@ fn policy(rng: &mut Rng) -> UpdatePolicy {
 
 fn application(sim: &mut Sim) -> ApplicationSpec {
     let rng = &mut sim.rng;
-    let image = format!(
-        "{}:{}",
-        if rng.chance(30) { "flaky" } else { "ok" },
-        rng.between(1, 2)
-    );
+    let kind = match rng.between(0, 19) {
+        0..=5 => "flaky",
+        6 => "missing",
+        _ => "ok",
+    };
+    let image = format!("{kind}:{}", rng.between(1, 2));
     let replicas = u32::try_from(rng.between(0, 5)).unwrap_or(1);
     let mut web = service(replicas, &image);
     if rng.chance(30) {

@@ -34,6 +34,8 @@ struct Boxed {
 pub(crate) struct Engine {
     boxes: BTreeMap<AllocationId, Boxed>,
     images: BTreeSet<String>,
+    /// Images that no registry has any more.
+    pub(crate) gone: BTreeSet<String>,
     pub(crate) volumes: BTreeSet<String>,
     made: u64,
 }
@@ -110,7 +112,8 @@ impl Engine {
 
     fn pull(&mut self, wanted: &Wanted) -> Result<(), Failure> {
         let image = &wanted.container.image;
-        if image.starts_with("missing") {
+        let gone = self.gone.contains(image) && !self.images.contains(image);
+        if gone || image.starts_with("missing") {
             return Err(Failure::Final {
                 reason: FailureReason::Pull,
                 message: format!("no such image: {image}"),
@@ -248,7 +251,8 @@ impl Boxed {
                 ended: None,
             }) => Seen::Running {
                 container,
-                healthy: (self.checked && now.since(*started_at) >= HEALTHY_AFTER).then_some(true),
+                healthy: (self.checked && now.since(*started_at) >= HEALTHY_AFTER)
+                    .then_some(!self.image.starts_with("sick")),
                 health_output: String::new(),
             },
             Some(Run {

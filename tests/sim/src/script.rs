@@ -9,20 +9,18 @@
 //! show
 //! ```
 //!
-//! Images: `ok`, `crash` (ends with 1 soon after each start), `job` (ends with 0), `flaky`, `missing`.
+//! Images: `ok`, `crash` (ends with 1 soon after each start), `job` (ends with 0), `flaky`, `missing`, `sick` (a
+//! check never passes). Options of a service are in `options.rs`, orders about releases and faults in `orders.rs`.
 
 use crate::{
-    chaos::port,
     check,
+    options::{amount, millis, service_spec},
+    show::release,
     sim::{CLUSTER, Sim, name},
-    size,
 };
 use berth_events::{
-    ClusterCommand, CommandOutcome, NodeFacts, ReleaseSource, SchedulerCommand,
-    spec::{
-        ApplicationSpec, Constraint, ContainerSpec, DependencyCondition, HealthcheckSpec, MountSource,
-        MountSpec, Operator, ReschedulePolicy, RestartCondition, ServiceMode, ServiceSpec,
-    },
+    ClusterCommand, CommandOutcome, DeployMethod, NodeFacts, ReleaseSource, SchedulerCommand,
+    spec::{ApplicationSpec, ServiceSpec},
 };
 use berth_ids::{ApplicationId, ReleaseId};
 use std::{collections::BTreeMap, time::Duration};
@@ -66,8 +64,8 @@ pub fn run_script(text: &str) -> Result<String, ScriptError> {
     Ok(out)
 }
 
-struct Script {
-    sim: Sim,
+pub(crate) struct Script {
+    pub(crate) sim: Sim,
     /// Lines of the story told so far.
     told: usize,
     /// Services of the next deploy.
@@ -83,7 +81,22 @@ impl Script {
                 let spec = service_spec(rest)?;
                 self.services.insert((*service).to_owned(), spec);
             }
-            ["deploy", application] => self.deploy(application)?,
+            ["deploy", application] => self.deploy(application, DeployMethod::Rolling)?,
+            ["deploy", application, "standard"] => self.deploy(application, DeployMethod::Standard)?,
+            ["deploy", application, "blue-green"] => self.deploy(application, DeployMethod::BlueGreen)?,
+            ["refused", rest @ ..] => {
+                let refusal = self.order(&rest.join(" ")).err();
+                return refusal
+                    .map(|refusal| vec![refusal])
+                    .ok_or_else(|| "nobody refused it".to_owned());
+            }
+            ["release", application] => {
+                let id = self.application(application)?;
+                let view = &self.sim.services.scheduler;
+                return Ok(view
+                    .application(id)
+                    .map_or_else(Vec::new, |row| release(view, row)));
+            }
             ["scale", application, service, count] => self.scale(application, service, count)?,
             ["abandon", application, service] => {
                 let application_id = self.application(application)?;
@@ -115,8 +128,7 @@ impl Script {
                 self.ask_cluster(ClusterCommand::UncordonNode { node_id })?;
             }
             ["wait", time] => {
-                let millis = size::millis(time).ok_or("a time is `500ms`, `30s` or `5m`")?;
-                let time = Duration::from_millis(millis);
+                let time = Duration::from_millis(millis(time)?);
                 self.sim.run(time).map_err(|fault| fault.to_string())?;
             }
             ["show"] => return Ok(self.sim.table()),
@@ -124,7 +136,11 @@ impl Script {
                 check::at_rest(&self.sim).map_err(|fault| fault.to_string())?;
                 return Ok(vec!["engines run what the log says, and nothing else".to_owned()]);
             }
-            _ => return Err(format!("`{order}` is no order")),
+            words => {
+                if !self.release_order(words)? && !self.fault(words)? {
+                    return Err(format!("`{order}` is no order"));
+                }
+            }
         }
         self.sim.plan();
         self.sim.publish();
@@ -172,7 +188,7 @@ impl Script {
         accepted(self.sim.join(node, &zone, labels, facts))
     }
 
-    fn deploy(&mut self, application: &str) -> Result<(), String> {
+    fn deploy(&mut self, application: &str, method: DeployMethod) -> Result<(), String> {
         let services = std::mem::take(&mut self.services);
         let volumes = services
             .values()
@@ -195,7 +211,7 @@ impl Script {
                 image: "scenario".to_owned(),
             },
             warnings: vec![],
-            method: berth_events::DeployMethod::Rolling,
+            method,
             must_exist: None,
             expected_version: None,
         })
@@ -214,7 +230,7 @@ impl Script {
 
     fn drain(&mut self, node: &str, time: &str, force: bool) -> Result<(), String> {
         let node_id = self.node_id(node)?;
-        let millis = size::millis(time).ok_or("a time is `500ms`, `30s` or `5m`")?;
+        let millis = millis(time)?;
         let deadline_at = self.sim.now.plus(Duration::from_millis(millis));
         self.ask_cluster(ClusterCommand::DrainNode {
             node_id,
@@ -223,7 +239,7 @@ impl Script {
         })
     }
 
-    fn ask(&mut self, command: SchedulerCommand) -> Result<(), String> {
+    pub(crate) fn ask(&mut self, command: SchedulerCommand) -> Result<(), String> {
         accepted(self.sim.scheduler(command))
     }
 
@@ -231,13 +247,13 @@ impl Script {
         accepted(self.sim.cluster(command))
     }
 
-    fn node_id(&self, name: &str) -> Result<berth_ids::NodeId, String> {
+    pub(crate) fn node_id(&self, name: &str) -> Result<berth_ids::NodeId, String> {
         self.sim
             .node_named(name)
             .ok_or_else(|| format!("there is no node `{name}`"))
     }
 
-    fn application(&self, application: &str) -> Result<ApplicationId, String> {
+    pub(crate) fn application(&self, application: &str) -> Result<ApplicationId, String> {
         self.sim
             .services
             .scheduler
@@ -252,72 +268,4 @@ fn accepted(outcome: CommandOutcome) -> Result<(), String> {
         CommandOutcome::Accepted { .. } => Ok(()),
         CommandOutcome::Rejected(rejection) => Err(rejection.message),
     }
-}
-
-fn amount(text: &str) -> Result<u64, String> {
-    size::bytes(text).ok_or_else(|| format!("`{text}` is no amount, such as 512MiB"))
-}
-
-fn service_spec(options: &[&str]) -> Result<ServiceSpec, String> {
-    let mut spec = ServiceSpec {
-        mode: ServiceMode::Replicated { replicas: 1 },
-        container: ContainerSpec {
-            image: "ok".to_owned(),
-            ..ContainerSpec::default()
-        },
-        ..ServiceSpec::default()
-    };
-    for option in options {
-        let (key, value) = option.split_once('=').unwrap_or((option, ""));
-        let number = || {
-            value
-                .parse::<u32>()
-                .map_err(|_| format!("`{value}` is no number"))
-        };
-        match key {
-            "image" => value.clone_into(&mut spec.container.image),
-            "replicas" => spec.mode = ServiceMode::Replicated { replicas: number()? },
-            "global" => spec.mode = ServiceMode::Global,
-            "memory" => spec.container.resources.memory_reserved_bytes = amount(value)?,
-            "port" => {
-                let published = u16::try_from(number()?).map_err(|error| error.to_string())?;
-                spec.container.ports.push(port(published));
-            }
-            "volume" => spec.container.mounts.push(MountSpec {
-                source: MountSource::Volume {
-                    name: value.to_owned(),
-                },
-                target: "/data".to_owned(),
-                read_only: false,
-                ..MountSpec::default()
-            }),
-            "check" => {
-                spec.container.healthcheck = Some(HealthcheckSpec {
-                    test: vec!["CMD".to_owned(), "true".to_owned()],
-                    ..HealthcheckSpec::default()
-                });
-            }
-            "after" => {
-                let condition = DependencyCondition::ServiceHealthy;
-                spec.depends_on.insert(value.to_owned(), condition);
-            }
-            "gpu" => {
-                let count = value.parse().map_err(|_| format!("`{value}` is no number"))?;
-                spec.container.generic_resources.insert("gpu".to_owned(), count);
-            }
-            "once" => spec.restart.condition = RestartCondition::OnFailure,
-            "off" => spec.reschedule = ReschedulePolicy::Off,
-            "where" => {
-                let (key, pattern) = value.split_once(':').ok_or("where=KEY:PATTERN")?;
-                spec.placement.constraints.push(Constraint {
-                    key: key.to_owned(),
-                    operator: Operator::Equal,
-                    pattern: pattern.to_owned(),
-                    soft: false,
-                });
-            }
-            _ => return Err(format!("`{option}` says nothing of a service")),
-        }
-    }
-    Ok(spec)
 }

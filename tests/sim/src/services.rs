@@ -1,5 +1,6 @@
 //! The services: real cores over the log in memory.
 
+use crate::promise;
 use berth_cluster_core::ClusterView;
 use berth_events::{
     AllocationEvent, AllocationReport, Assignment, Category, ClusterCommand, CommandBody, CommandOutcome,
@@ -38,6 +39,10 @@ pub(crate) struct Services {
     pub(crate) wake_at: Option<Timestamp>,
     /// Position that the last plan rested on.
     planned: u64,
+    /// The scheduler does not run.
+    pub(crate) scheduler_off: bool,
+    /// A promise of a release that a plan has broken.
+    pub(crate) broken: Option<String>,
 }
 
 impl Services {
@@ -52,6 +57,8 @@ impl Services {
             ids: 1 << 32,
             wake_at: None,
             planned: 0,
+            scheduler_off: false,
+            broken: None,
         }
     }
 
@@ -160,6 +167,9 @@ impl Services {
         if let Some(known) = self.log.command(id) {
             return known.clone();
         }
+        if self.scheduler_off && matches!(body, CommandBody::Scheduler(_)) {
+            return unavailable("the scheduler is away".to_owned());
+        }
         let decided = match body {
             CommandBody::Cluster(command) => {
                 self.decide(|own, streams| own.cluster_rules(command, streams, now))
@@ -183,17 +193,15 @@ impl Services {
         };
         match self.append(body.service(), &decision, Some(record), now) {
             Ok(appended) => appended.outcome.unwrap_or(outcome),
-            Err(error) => CommandOutcome::Rejected(Rejection {
-                kind: berth_events::RejectionKind::Unavailable,
-                code: "log".to_owned(),
-                message: error.to_string(),
-                cure: None,
-            }),
+            Err(error) => unavailable(error.to_string()),
         }
     }
 
     /// Takes a report; the answer goes out only after what is news is in the log.
     pub(crate) fn report(&mut self, report: &AllocationReport, now: Timestamp) -> Option<RecordedUpTo> {
+        if self.scheduler_off {
+            return None;
+        }
         let node = report.node_id;
         self.scheduler.node(node)?;
         let stream = StreamName::new(Category::Allocation, node);
@@ -227,13 +235,16 @@ impl Services {
     }
 
     pub(crate) fn assignment(&self, node: NodeId) -> Option<Assignment> {
+        if self.scheduler_off {
+            return None;
+        }
         self.scheduler.assignment(node)
     }
 
     /// Plans until nothing is to be recorded; drains that have ended.
     pub(crate) fn plan(&mut self, cluster: ClusterId, now: Timestamp) -> Vec<(NodeId, u32, u64)> {
         let due = self.wake_at.is_some_and(|at| at <= now);
-        if self.planned == self.log.head() && !due {
+        if self.scheduler_off || (self.planned == self.log.head() && !due) {
             return vec![];
         }
         for _ in 0..MAX_PLANS {
@@ -260,6 +271,8 @@ impl Services {
             AllocationId::from_u128(next)
         });
         self.ids = next;
+        self.note(promise::kept(view, &plan));
+        self.note(promise::is_all_new(view, &plan));
         plan
     }
 
@@ -267,8 +280,17 @@ impl Services {
         self.append("scheduler", &plan.decision(), None, now).map(|_| ())
     }
 
+    /// The first promise that is broken is told.
+    fn note(&mut self, outcome: Result<(), String>) {
+        if let (None, Err(what)) = (&self.broken, outcome) {
+            self.broken = Some(what);
+        }
+    }
+
     /// The scheduler dies and starts: what it holds is folded from the log again.
     pub(crate) fn restart_scheduler(&mut self) {
+        self.scheduler_off = false;
+        self.planned = 0;
         self.taken.clear();
         self.scheduler = SchedulerView::default();
         for recorded in self.log.after(0).to_vec() {
@@ -291,4 +313,13 @@ impl Services {
         }
         verdicts
     }
+}
+
+fn unavailable(message: String) -> CommandOutcome {
+    CommandOutcome::Rejected(Rejection {
+        kind: berth_events::RejectionKind::Unavailable,
+        code: "log".to_owned(),
+        message,
+        cure: None,
+    })
 }

@@ -2,12 +2,13 @@
 
 use berth_events::{
     AllocationEvent, ApplicationEvent, ClusterEvent, Event, NameEvent, NodeEvent, PlacementDecided,
-    PlacementEvent, Recorded,
+    PlacementEvent, Recorded, ReleaseFailure, ReleaseMethod, ReleaseSource, ReleaseStarted,
+    spec::ServiceMode,
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
 use berth_scheduler_core::{
     allocation::allocation_of,
-    view::{Availability, SchedulerView},
+    view::{ApplicationRow, Availability, SchedulerView},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -80,9 +81,16 @@ impl Teller {
         }
         let name = self.applications.get(&id).cloned().unwrap_or_default();
         match event {
-            ApplicationEvent::ReleaseStarted(started) => format!("{name} {}", started.number),
+            ApplicationEvent::ReleaseStarted(started) => format!("{name} {}{}", started.number, how(started)),
             ApplicationEvent::ReleaseSettled(settled) => {
-                format!("{name} {:?}", settled.outcome).to_lowercase()
+                let outcome = format!("{name} {:?}", settled.outcome).to_lowercase();
+                format!("{outcome}{}", why(settled.failure.as_ref()))
+            }
+            ApplicationEvent::ReleasePaused(paused) => format!("{name}{}", why(paused.failure.as_ref())),
+            ApplicationEvent::WeightsChanged(changed) => {
+                let weights = changed.weights.iter();
+                let weights = weights.map(|(name, weight)| format!(" {name}={weight}"));
+                format!("{name}{}", weights.collect::<String>())
             }
             ApplicationEvent::Scaled(scaled) => {
                 format!(
@@ -146,6 +154,70 @@ impl Teller {
             .cloned()
             .unwrap_or_else(|| id.to_string())
     }
+}
+
+/// What is special about a release.
+fn how(started: &ReleaseStarted) -> String {
+    let method = match started.method {
+        ReleaseMethod::Rolling => "",
+        ReleaseMethod::Standard => ", all at once",
+        ReleaseMethod::BlueGreen { .. } => ", beside the one before",
+    };
+    match started.source {
+        ReleaseSource::Rollback { to, of, automatic } => {
+            let by = if automatic { "its policy" } else { "order" };
+            format!("{method}, brings {to} back in place of {of} by {by}")
+        }
+        ReleaseSource::Compose { .. } | ReleaseSource::Image { .. } => method.to_owned(),
+    }
+}
+
+fn why(failure: Option<&ReleaseFailure>) -> String {
+    failure.map_or_else(String::new, |failure| {
+        let (failed, of) = (failure.failed, failure.of);
+        format!(
+            ": {failed} of {of} of {} failed, the last: {}",
+            failure.service, failure.last
+        )
+    })
+}
+
+/// What an application is now: its release, the ready containers of each service by image, shares of the traffic.
+pub(crate) fn release(view: &SchedulerView, application: &ApplicationRow) -> Vec<String> {
+    let state = match (application.settled, application.paused) {
+        (true, _) => "has come to its end",
+        (false, true) => "is paused",
+        (false, false) => "is going live",
+    };
+    let mut lines = vec![format!("release {} {state}", application.release_number)];
+    for (name, spec) in &application.spec.services {
+        let mut images: BTreeMap<String, u32> = BTreeMap::new();
+        for row in view.allocations_of(application.application_id, name) {
+            let reached = view.node(row.node_id).is_some_and(|node| !node.lost);
+            if let Some(container) = view.container(&row.spec_hash).filter(|_| reached)
+                && row.is_well(container)
+            {
+                *images.entry(container.image.clone()).or_default() += 1;
+            }
+        }
+        let images: Vec<_> = images
+            .iter()
+            .map(|(image, count)| format!("{count} × {image}"))
+            .collect();
+        let weight = application.weights.get(name).copied();
+        let weight = weight.map_or_else(String::new, |weight| format!(", weight {weight}"));
+        let ready = if images.is_empty() {
+            "none".to_owned()
+        } else {
+            images.join(", ")
+        };
+        let wanted = match spec.mode {
+            ServiceMode::Replicated { replicas } => replicas.to_string(),
+            ServiceMode::Global => "one a node".to_owned(),
+        };
+        lines.push(format!("{name} wants {wanted}, ready: {ready}{weight}"));
+    }
+    lines
 }
 
 /// Nodes, containers and what is pending, as the scheduler sees them.
