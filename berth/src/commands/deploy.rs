@@ -1,6 +1,6 @@
 //! Bringing Compose files and images live.
 
-use super::{Session, cluster::parse_name, release, template, volumes, wait};
+use super::{Session, cluster::parse_name, template, volumes, wait, watch};
 use crate::{
     cli::{Deploy, DeploySource, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
@@ -124,9 +124,9 @@ pub async fn finish(session: &Session, deployed: Deployed, wait: &Wait) -> Outco
     }
     session.printer.note(&what);
     if let Some(release) = deployed.release_id {
-        let ended = release::end_of(session, &id, release, wait.timeout).await;
+        let ended = watch::end_of(session, &id, release, wait.timeout).await;
         match ended {
-            Ok(ended) => release::judge(&deployed.name, &ended)?,
+            Ok(ended) => watch::judge(&deployed.name, &ended)?,
             // The reasons why it is not ready are told below.
             Err(failure) if failure.exit == Exit::NotReady => {}
             Err(failure) => return Err(failure),

@@ -22,6 +22,7 @@ mod token;
 mod top;
 mod volumes;
 mod wait;
+mod watch;
 mod why;
 
 pub use session::Session;

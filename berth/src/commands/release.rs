@@ -1,23 +1,19 @@
-//! Releases: looking, watching, pausing, taking back.
+//! Releases: looking, pausing, taking back.
 
 use super::{
     Session, plan,
     tables::{method, release_table, source},
-    wait::{self, Progress},
+    wait, watch,
 };
 use crate::{
-    cli::{AbortRelease, ConfirmRelease, ReleaseCommand, Rollback, ShowRelease, WatchRelease, Weigh},
+    cli::{AbortRelease, ConfirmRelease, ReleaseCommand, Rollback, ShowRelease, Weigh},
     exit::{Exit, Failure, Outcome},
     output::{Table, cell, word},
 };
-use berth_api::{
-    Application, ApplicationStatus, PlanChange, Release, ReleaseDetail, ReleaseState, Releases, Written,
-};
-use berth_ids::ReleaseId;
+use berth_api::{PlanChange, Release, ReleaseDetail, Releases, Written};
 use reqwest::Method;
-use std::time::Duration;
 
-fn path(session: &Session, app: &str, rest: &str) -> String {
+pub(super) fn path(session: &Session, app: &str, rest: &str) -> String {
     session.path("applications", app, rest)
 }
 
@@ -34,7 +30,7 @@ pub async fn run(session: &Session, command: ReleaseCommand) -> Outcome {
                 .print(&releases.items, |items| release_table(items))
         }
         ReleaseCommand::Show(args) => show(session, args).await,
-        ReleaseCommand::Watch(args) => watch(session, args).await,
+        ReleaseCommand::Watch(args) => watch::run(session, args).await,
         ReleaseCommand::Pause(args) => {
             order(session, &args.app, "/pause-release", "paused the release of").await
         }
@@ -126,7 +122,7 @@ pub async fn rollback(session: &Session, args: Rollback) -> Outcome {
         .done(&written, &format!("{} goes back to {what}", args.app))
 }
 
-async fn newest(session: &Session, app: &str) -> Outcome<Release> {
+pub(super) async fn newest(session: &Session, app: &str) -> Outcome<Release> {
     let releases: Releases = session.client.get(&path(session, app, "/releases")).await?;
     let newest = releases.items.into_iter().next();
     newest.ok_or_else(|| Failure::new(Exit::NotFound, format!("{app} has no release")))
@@ -163,6 +159,31 @@ fn fields(detail: &ReleaseDetail) -> String {
         })
         .collect();
     table.field("Images", images.join(", "));
+    let values = detail.values.iter().flat_map(|(service, values)| {
+        values
+            .iter()
+            .map(move |(name, version)| format!("{service}: {name} v{version}"))
+    });
+    table.field("Values", values.collect::<Vec<_>>().join(", "));
+    let shares: Vec<_> = detail
+        .weights
+        .iter()
+        .map(|(name, weight)| format!("{name} {weight}"))
+        .collect();
+    table.field("Traffic", shares.join(", "));
+    let mut containers = Table::new(&["CONTAINER", "NODE", "STATE", "HEALTH", "PLACED", "READY", "WHY"]);
+    for one in &detail.containers {
+        let why = if one.kept { "as before" } else { one.cause.as_str() };
+        containers.row([
+            cell(format!("{}.{}", one.service, one.slot)),
+            cell(&one.node),
+            cell(word(&one.state)),
+            cell(word(&one.health)),
+            cell(one.placed_at),
+            cell(one.ready_at.map_or_else(String::new, |at| at.to_string())),
+            cell(why),
+        ]);
+    }
     let mut timeline = Table::new(&["WHEN", "WHAT", "BY"]);
     for step in &detail.timeline {
         timeline.row([cell(step.at), cell(&step.what), cell(&step.actor)]);
@@ -171,98 +192,10 @@ fn fields(detail: &ReleaseDetail) -> String {
         "" => "no difference from the release before\n".to_owned(),
         text => format!("difference from the release before:\n{text}"),
     };
-    format!("{}\n{}\n{difference}", table.render(), timeline.render())
-}
-
-/// What a watched application shows on one line.
-fn progress(application: &Application, release: &Release) -> String {
-    let services: Vec<_> = application
-        .services
-        .iter()
-        .map(|service| {
-            let pending = service
-                .pending
-                .as_ref()
-                .map(|report| format!(" [{}]", report.summary));
-            let (name, running, wanted) = (&service.name, service.running, service.wanted);
-            format!("{name} {running}/{wanted}{}", pending.unwrap_or_default())
-        })
-        .collect();
     format!(
-        "release {} of {} is {}: {}",
-        release.number,
-        application.name,
-        word(&release.state),
-        services.join(", ")
+        "{}\n{}\n{}\n{difference}",
+        table.render(),
+        containers.render(),
+        timeline.render()
     )
-}
-
-async fn watch(session: &Session, args: WatchRelease) -> Outcome {
-    let release = newest(session, &args.app).await?;
-    let ended = end_of(session, &args.app, release.id, args.timeout).await?;
-    judge(&args.app, &ended)?;
-    let line = format!(
-        "release {} of {} is {}",
-        ended.number,
-        args.app,
-        word(&ended.state)
-    );
-    session.printer.done(&ended, &line)
-}
-
-/// Waits for the end of a release, or until it waits for somebody.
-///
-/// # Errors
-/// It has not come in time, or what the platform answered.
-pub async fn end_of(session: &Session, app: &str, release: ReleaseId, limit: Duration) -> Outcome<Release> {
-    let mut shown = Progress::start(session.printer);
-    let path = path(session, app, "");
-    let found = wait::until(limit, async || {
-        let application: Application = session.client.get(&path).await?;
-        let Some(own) = application.releases.iter().find(|own| own.id == release) else {
-            return Ok(None);
-        };
-        shown.say(&progress(&application, own));
-        let waits = application.status == ApplicationStatus::AwaitingConfirmation;
-        let over = own.state != ReleaseState::Deploying || waits;
-        Ok(over.then(|| own.clone()))
-    })
-    .await?;
-    shown.end();
-    found.ok_or_else(|| {
-        let message = format!(
-            "the release of {app} has not come to its end after {}s",
-            limit.as_secs()
-        );
-        Failure::new(Exit::NotReady, message).cure(format!("see `berth why {app}`"))
-    })
-}
-
-/// A release that has failed, was taken back or waits for help is no success.
-///
-/// # Errors
-/// That.
-pub fn judge(app: &str, release: &Release) -> Outcome {
-    let cure = match release.state {
-        ReleaseState::Deploying | ReleaseState::Running | ReleaseState::Superseded => return Ok(()),
-        ReleaseState::Paused => format!(
-            "`berth why {app}` tells more; then `berth release resume {app}`, `berth release abort {app}`, or deploy a better one"
-        ),
-        ReleaseState::Failed | ReleaseState::Aborted => {
-            format!(
-                "`berth release show {app} {}` tells what happened",
-                release.number
-            )
-        }
-    };
-    let why = release
-        .failure
-        .as_deref()
-        .map_or_else(String::new, |why| format!(": {why}"));
-    let message = format!(
-        "release {} of {app} is {}{why}",
-        release.number,
-        word(&release.state)
-    );
-    Err(Failure::new(Exit::NotReady, message).cure(cure))
 }

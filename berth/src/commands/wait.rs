@@ -56,6 +56,14 @@ impl Progress {
         }
     }
 
+    /// Says how far it is in several lines: all of them where they are written over, else only the news.
+    pub fn say_lines(&mut self, all: String, news: Vec<String>) {
+        match &self.bar {
+            Some(bar) => bar.set_message(all),
+            None => news.iter().for_each(|line| self.printer.note(line)),
+        }
+    }
+
     /// Ends the display.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {

@@ -36,6 +36,14 @@ pub(crate) struct Destination {
     pub(crate) method: DeployMethod,
 }
 
+impl Destination {
+    /// Only if an application of the name is (`true`) or is not (`false`) there.
+    pub(crate) fn if_exists(mut self, must_exist: Option<bool>) -> Self {
+        self.must_exist = must_exist;
+        self
+    }
+}
+
 /// What becomes of values that the vault keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vault {

@@ -1,8 +1,8 @@
-//! Applications, their services and releases.
+//! Applications and their services.
 
-use crate::{ContainerCounts, Diagnostic, TemplateSource};
+use crate::{ContainerCounts, Diagnostic, Release, TemplateSource};
 use berth_events::{
-    BlockReport, DeployMethod, ReleaseMethod, ReleaseSource, StoredWarning,
+    BlockReport, DeployMethod, StoredWarning,
     spec::{ApplicationSpec, ServiceMode},
 };
 use berth_ids::{ApplicationId, ClusterId, CommandId, Name, ReleaseId, Timestamp};
@@ -221,114 +221,6 @@ pub struct Service {
     /// Why they wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<BlockReport>,
-}
-
-/// A version of an application.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Release {
-    /// Its id.
-    pub id: ReleaseId,
-    /// 1, 2, 3 … within the application.
-    pub number: u32,
-    /// How far it is.
-    pub state: ReleaseState,
-    /// Where it came from.
-    pub source: ReleaseSource,
-    /// How it goes live.
-    pub method: ReleaseMethod,
-    /// Image of each service.
-    pub images: BTreeMap<String, String>,
-    /// Digest of each image in its registry, as soon as it is known: all containers of the release run it.
-    #[serde(default)]
-    pub digests: BTreeMap<String, String>,
-    /// Why it has failed or is paused, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-    /// Who started it.
-    pub actor: String,
-    /// When it was started.
-    pub started_at: Timestamp,
-    /// When it reached its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_at: Option<Timestamp>,
-}
-
-/// How far a release is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReleaseState {
-    /// On its way.
-    Deploying,
-    /// It is what runs.
-    Running,
-    /// A later one took over.
-    Superseded,
-    /// It replaces nothing more until it is resumed, aborted or superseded.
-    Paused,
-    /// Too many of its containers failed, and the one before was brought back.
-    Failed,
-    /// Somebody brought an earlier one back before it had come to its end.
-    Aborted,
-}
-
-/// Answer to `GET /v1/applications/{app}/releases`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Releases {
-    /// Releases, newest first, at most 20.
-    pub items: Vec<Release>,
-    /// Position of the log that the answer shows.
-    pub position: u64,
-}
-
-/// Answer to `GET /v1/applications/{app}/releases/{number}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReleaseDetail {
-    /// The release.
-    #[serde(flatten)]
-    pub release: Release,
-    /// The Compose file that it amounts to.
-    pub template: String,
-    /// What differs from the release before, as a unified diff; empty: nothing, or there is none before.
-    pub difference: String,
-    /// What happened to it, oldest first.
-    pub timeline: Vec<ReleaseStep>,
-}
-
-/// Something that happened to a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReleaseStep {
-    /// When.
-    pub at: Timestamp,
-    /// Who did it.
-    pub actor: String,
-    /// What.
-    pub what: String,
-}
-
-/// Brings an earlier release back: `POST /v1/applications/{app}/rollback`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rollback {
-    /// Its number; absent: the last one before that ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<u32>,
-}
-
-/// Lets the old services of a blue-green release go: `POST /v1/applications/{app}/confirm-release`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConfirmRelease {
-    /// Also if new containers are not ready.
-    #[serde(default)]
-    pub force: bool,
-}
-
-/// Shares traffic between services: `POST /v1/applications/{app}/weights`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Weights {
-    /// Weight of a service, 0–100.
-    pub weights: BTreeMap<String, u8>,
 }
 
 /// Changes a service's number of containers: `POST /v1/applications/{app}/scale`.

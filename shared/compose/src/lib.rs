@@ -215,23 +215,8 @@ fn holding<'n>(item: &Item<'n>, text: &str) -> Option<Item<'n>> {
 /// # Errors
 /// Every fault of the file, and its warnings behind them.
 pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
-    let cx = Cx::new(Source::new(input.file_name, ""));
-    if input.text.len() > limits::MAX_FILE_BYTES {
-        let message = format!(
-            "the file has {} bytes, more than {}",
-            input.text.len(),
-            limits::MAX_FILE_BYTES
-        );
-        let cure = "a Compose file holds no data: move contents into images or volumes";
-        cx.report(
-            Severity::Error,
-            "compose.file_size",
-            "",
-            Place::default(),
-            message,
-            cure,
-        );
-        return Err(all(&cx));
+    if let Some(fault) = too_large(input) {
+        return Err(vec![fault]);
     }
     let cx = Cx::new(Source::new(input.file_name, input.text));
     let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
@@ -261,6 +246,25 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
     })
 }
 
+/// What is wrong with a file that is too large to be read.
+fn too_large(input: &Input<'_>) -> Option<Diagnostic> {
+    let bytes = input.text.len();
+    if bytes <= limits::MAX_FILE_BYTES {
+        return None;
+    }
+    // Without its text: no place in it is named.
+    let cx = Cx::new(Source::new(input.file_name, ""));
+    cx.report(
+        Severity::Error,
+        "compose.file_size",
+        "",
+        Place::default(),
+        format!("the file has {bytes} bytes, more than {}", limits::MAX_FILE_BYTES),
+        "a Compose file holds no data: move contents into images or volumes",
+    );
+    all(&cx).into_iter().next()
+}
+
 fn all(cx: &Cx) -> Vec<Diagnostic> {
     let (mut errors, warnings) = cx.finish();
     errors.extend(warnings);
@@ -271,7 +275,7 @@ fn all(cx: &Cx) -> Vec<Diagnostic> {
 /// file. A file that is named by another one is only found once that one is among the input's files: ask
 /// again until nothing new is named.
 pub fn referenced_files_of(input: &Input<'_>) -> Vec<String> {
-    if input.text.len() > limits::MAX_FILE_BYTES {
+    if too_large(input).is_some() {
         return Vec::new();
     }
     let cx = Cx::new(Source::new(input.file_name, input.text));
@@ -295,7 +299,7 @@ pub struct ContentSources {
 
 /// Names what the secrets and configs of a file are made of.
 pub fn content_sources_of(input: &Input<'_>) -> ContentSources {
-    if input.text.len() > limits::MAX_FILE_BYTES {
+    if too_large(input).is_some() {
         return ContentSources::default();
     }
     let cx = Cx::new(Source::new(input.file_name, input.text));

@@ -16,6 +16,7 @@ mod explain;
 mod find;
 mod list;
 mod node;
+mod record;
 mod release;
 mod remains;
 mod rows;

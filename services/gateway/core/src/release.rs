@@ -1,7 +1,7 @@
 //! Releases: what happened to each, step by step.
 
 use crate::{ApplicationRow, MAX_RELEASES, MAX_STEPS, ReleaseRow, StepRow};
-use berth_api::{Release, ReleaseDetail, ReleaseState, ReleaseStep};
+use berth_api::{Release, ReleaseState};
 use berth_events::{
     ApplicationEvent, ImagesPinned, Recorded, ReleaseFailure, ReleaseMethod, ReleaseOutcome, ReleaseSettled,
     ReleaseSource, ReleaseStarted, spec::ServiceMode,
@@ -81,6 +81,11 @@ pub(crate) fn change(row: &mut ApplicationRow, recorded: &Recorded, event: &Appl
 }
 
 fn start(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted) {
+    if let Some(before) = row.releases.last_mut() {
+        before.weights.clone_from(&row.weights);
+    }
+    row.weights
+        .retain(|name, _| started.spec.services.contains_key(name));
     row.spec = started.spec.clone();
     row.warnings = started.warnings.clone();
     row.blocks
@@ -97,6 +102,7 @@ fn start(row: &mut ApplicationRow, recorded: &Recorded, started: &ReleaseStarted
         paused: false,
         failure: None,
         settled: None,
+        weights: BTreeMap::new(),
         steps: Vec::new(),
     });
     let surplus = row.releases.len().saturating_sub(MAX_RELEASES);
@@ -244,23 +250,6 @@ impl ReleaseRow {
             actor: self.actor.clone(),
             started_at: self.started_at,
             settled_at: self.settled.map(|(_, at)| at),
-        }
-    }
-
-    /// The answer with everything that belongs to it. `template` and `difference` are texts of its file.
-    pub fn detail(&self, template: String, difference: String) -> ReleaseDetail {
-        let steps = self.steps.iter();
-        ReleaseDetail {
-            release: self.answer(),
-            template,
-            difference,
-            timeline: steps
-                .map(|step| ReleaseStep {
-                    at: step.at,
-                    actor: step.actor.clone(),
-                    what: step.what.clone(),
-                })
-                .collect(),
         }
     }
 }

@@ -156,6 +156,8 @@ pub struct ReleaseRow {
     pub failure: Option<ReleaseFailure>,
     /// How it ended, and when.
     pub settled: Option<(ReleaseOutcome, Timestamp)>,
+    /// Share of the traffic of its services when the next one took over.
+    pub weights: BTreeMap<String, u8>,
     /// What happened to it, oldest first.
     pub steps: Vec<StepRow>,
 }

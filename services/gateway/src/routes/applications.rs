@@ -18,11 +18,11 @@ use berth_api::{
     Application, Checked, Deploy, Deployed, Page, Severity, Template, Why, schema::ApplicationPage,
 };
 use berth_events::{
-    RevealSecrets, Scope,
+    DeployMethod, RevealSecrets, Scope,
     spec::{ApplicationSpec, EnvironmentValue, SecretRef},
 };
 use berth_gateway_core::Access;
-use berth_ids::{ApplicationId, ClusterId};
+use berth_ids::{ApplicationId, ClusterId, Name};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::IntoParams;
@@ -70,20 +70,13 @@ pub(crate) async fn deploy_application(
     Params(query): Params<DeployQuery>,
     Write { order, body, .. }: Write<Deploying, Deploy>,
 ) -> Result<At<Deployed>, Fault> {
-    let (cluster, policy) = app.view.read(|view| {
-        view.find_cluster(&order.access, &cluster)
-            .map(|row| (row.id, row.policy))
-    })?;
+    let cluster = app
+        .view
+        .read(|view| view.find_cluster(&order.access, &cluster).map(|row| row.id))?;
     let method = body.method;
     let reading = read(&app, &order, cluster, body).await?;
     let name = reading.name()?;
-    let to = Destination {
-        cluster,
-        policy,
-        name: name.clone(),
-        must_exist: query.must_exist,
-        method,
-    };
+    let to = destination(&app, &order.access, cluster, &name, method).if_exists(query.must_exist);
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(
         &accepted,
@@ -104,12 +97,9 @@ pub(crate) async fn update_application(
     Write { order, mut body, .. }: Write<Deploying, Deploy>,
 ) -> Result<At<Deployed>, Fault> {
     let cluster = app.cluster_id(&order.access, query.cluster.as_deref())?;
-    let (name, cluster, policy) = app.view.read(|view| {
-        let row = view.find_application(&order.access, &application, cluster)?;
-        let policy = view
-            .cluster_row(&order.access, row.cluster_id)
-            .map(|row| row.policy);
-        Ok::<_, berth_gateway_core::FindError>((row.name.clone(), row.cluster_id, policy.unwrap_or_default()))
+    let (name, cluster) = app.view.read(|view| {
+        view.find_application(&order.access, &application, cluster)
+            .map(|row| (row.name.clone(), row.cluster_id))
     })?;
     if body.name.as_ref().is_some_and(|wanted| *wanted != name) {
         return Err(Fault::invalid(
@@ -121,13 +111,7 @@ pub(crate) async fn update_application(
     body.name = Some(name.clone());
     let method = body.method;
     let reading = read(&app, &order, cluster, body).await?;
-    let to = Destination {
-        cluster,
-        policy,
-        name: name.clone(),
-        must_exist: Some(true),
-        method,
-    };
+    let to = destination(&app, &order.access, cluster, &name, method).if_exists(Some(true));
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(
         &accepted,
@@ -151,6 +135,26 @@ pub(super) async fn read(
         row.map_or(0, |row| view.cluster(row).nodes.total)
     });
     Ok(if nodes > 1 { reading } else { reading.on_one_node() })
+}
+
+/// Where a deploy goes, with what the cluster's policy is now; whether the application is there does not matter.
+pub(super) fn destination(
+    app: &Shared,
+    access: &Access,
+    cluster: ClusterId,
+    name: &Name,
+    method: DeployMethod,
+) -> Destination {
+    let policy = app
+        .view
+        .read(|view| view.cluster_row(access, cluster).map(|row| row.policy));
+    Destination {
+        cluster,
+        policy: policy.unwrap_or_default(),
+        name: name.clone(),
+        must_exist: None,
+        method,
+    }
 }
 
 pub(super) fn deployed(

@@ -2,12 +2,11 @@
 
 use super::{
     ScopeQuery,
-    applications::{deployed, find, read, reveal},
+    applications::{deployed, destination, find, read, reveal},
 };
 use crate::{
     app::Shared,
     auth::Deploying,
-    deploy::Destination,
     extract::{Params, Segment, Write},
     problem::Fault,
     submit::At,
@@ -53,16 +52,8 @@ pub(crate) async fn clone_application(
         ..Deploy::default()
     };
     let reading = read(&app, &order, cluster, deploy).await?;
-    let policy = app
-        .view
-        .read(|view| view.cluster_row(&order.access, cluster).map(|row| row.policy));
-    let to = Destination {
-        cluster,
-        policy: policy.unwrap_or_default(),
-        name: name.clone(),
-        must_exist: Some(false),
-        method: DeployMethod::default(),
-    };
+    let method = DeployMethod::default();
+    let to = destination(&app, &order.access, cluster, &name, method).if_exists(Some(false));
     let (accepted, id) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(&accepted, id, name.to_string(), reading.warnings()))
 }

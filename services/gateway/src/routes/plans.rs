@@ -2,12 +2,12 @@
 
 use super::{
     ScopeQuery,
-    applications::{DeployQuery, read},
+    applications::{DeployQuery, destination, read},
 };
 use crate::{
     app::{App, Shared},
     auth::Deploying,
-    deploy::{Destination, Vault},
+    deploy::Vault,
     extract::{Order, Params, Segment, Write},
     problem::Fault,
     submit::At,
@@ -28,20 +28,13 @@ pub(crate) async fn plan_deploy(
     Params(query): Params<DeployQuery>,
     Write { order, body, .. }: Write<Deploying, Deploy>,
 ) -> Result<At<Planned>, Fault> {
-    let (cluster, policy) = app.view.read(|view| {
-        view.find_cluster(&order.access, &cluster)
-            .map(|row| (row.id, row.policy))
-    })?;
+    let cluster = app
+        .view
+        .read(|view| view.find_cluster(&order.access, &cluster).map(|row| row.id))?;
     let method = body.method;
     let reading = read(&app, &order, cluster, body).await?;
     let name = reading.name()?;
-    let to = Destination {
-        cluster,
-        policy,
-        name: name.clone(),
-        must_exist: query.must_exist,
-        method,
-    };
+    let to = destination(&app, &order.access, cluster, &name, method).if_exists(query.must_exist);
     let prepared = app.prepare(&order, &reading, to, Vault::Compare).await?;
     let question = PlanQuestion {
         tenant: order.principal.tenant.clone(),

@@ -45,7 +45,8 @@ pub(crate) async fn list_releases(
     Ok(At::shown(position, Releases { items, position }))
 }
 
-/// Shows a release: its file, what differs from the one before, and what happened to it.
+/// Shows a release: its file, what differs from the one before, its values, images, containers, shares of the
+/// traffic, and what happened to it.
 #[utoipa::path(get, path = "/v1/applications/{application}/releases/{number}", tag = "releases",
     params(("application" = String, Path, description = "Id or name"),
         ("number" = u32, Path, description = "Number of the release"), ScopeQuery),
@@ -61,27 +62,31 @@ pub(crate) async fn get_release(
     let found = app.view.read(|view| {
         let row = view.find_application(&caller.access, &application, cluster)?;
         let at = row.releases.iter().position(|release| release.number == number);
-        let pair = at.map(|at| {
-            let before = at.checked_sub(1).and_then(|before| row.releases.get(before));
-            (
-                row.releases.get(at).cloned(),
-                before.map(|before| before.spec.clone()),
-            )
-        });
-        Ok::<_, FindError>((row.name.to_string(), pair))
+        let Some(release) = at.and_then(|at| row.releases.get(at)) else {
+            return Ok::<_, FindError>(None);
+        };
+        let before = at
+            .and_then(|at| at.checked_sub(1))
+            .and_then(|at| row.releases.get(at));
+        Ok(Some((
+            view.record(row, release),
+            row.name.to_string(),
+            release.spec.clone(),
+            before.map(|before| before.spec.clone()),
+        )))
     })?;
-    let (name, Some((Some(release), before))) = found else {
+    let Some((mut record, name, spec, before)) = found else {
         let detail = format!("`{application}` has no release {number}, or it is too long ago");
         return Err(Fault::new(StatusCode::NOT_FOUND, "release.not_found", detail)
             .cure("`GET /v1/applications/{application}/releases` lists them"));
     };
-    let template = text(&name, &release.spec);
-    let difference = before.map_or_else(String::new, |before| {
+    record.template = text(&name, &spec);
+    if let Some(before) = before {
         let before = text(&name, &before);
-        let diff = TextDiff::from_lines(&before, &template);
-        diff.unified_diff().context_radius(CONTEXT_LINES).to_string()
-    });
-    Ok(At::shown(position, release.detail(template, difference)))
+        let diff = TextDiff::from_lines(&before, &record.template);
+        record.difference = diff.unified_diff().context_radius(CONTEXT_LINES).to_string();
+    }
+    Ok(At::shown(position, record))
 }
 
 /// As a Compose file; values of the vault are left out.

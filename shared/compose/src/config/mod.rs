@@ -8,8 +8,7 @@ mod shape;
 mod table;
 
 use crate::{
-    Diagnostic, Input, Source, cx::Cx, diagnostic::Severity, limits::MAX_FILE_BYTES, model, place::Place,
-    variables::Variables,
+    Diagnostic, Input, Source, cx::Cx, diagnostic::Severity, model, place::Place, variables::Variables,
 };
 use serde_json::{Map, Value};
 use shape::{Misfit, Shape};
@@ -36,20 +35,10 @@ struct Wrong {
 /// # Errors
 /// Every fault of the files' form, or the first of their content.
 pub fn normalise(input: &Input<'_>, name: &str) -> Result<Normalised, Vec<Diagnostic>> {
-    let cx = Cx::new(Source::new(input.file_name, input.text));
-    if input.text.len() > MAX_FILE_BYTES {
-        let message = format!("the file has more than {MAX_FILE_BYTES} bytes");
-        let cure = "a Compose file holds no data: move contents into images or volumes";
-        cx.report(
-            Severity::Error,
-            "compose.file_size",
-            "",
-            Place::default(),
-            message,
-            cure,
-        );
-        return Err(crate::all(&cx));
+    if let Some(fault) = crate::too_large(input) {
+        return Err(vec![fault]);
     }
+    let cx = Cx::new(Source::new(input.file_name, input.text));
     let mut variables = Variables::new(input.environment, input.dotenv, input.project_name, &cx);
     let model = model(&cx, input, &mut variables, name);
     let (mut errors, warnings) = cx.finish();
