@@ -301,7 +301,7 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
 
 impl View for ApiView {
     const NAME: &'static str = "api";
-    const VERSION: u32 = 8;
+    const VERSION: u32 = 9;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let one = |key: Option<RowKey>| key.into_iter().collect();

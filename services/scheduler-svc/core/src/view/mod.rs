@@ -60,7 +60,7 @@ mod kind {
 
 impl View for SchedulerView {
     const NAME: &'static str = "scheduler";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let mut touched = match event {
