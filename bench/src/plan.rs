@@ -3,19 +3,22 @@
 use crate::servers::Servers;
 use anyhow::{Context as _, Result, ensure};
 use berth_events::{
-    Category, ClusterCreated, ClusterEvent, DeployMethod, Event, Meta, NodeEvent, NodeFacts, NodeJoined,
-    ReleaseSource, SchedulerCommand, SecurityPolicy, StreamName,
+    AllocationEvent, AllocationRunning, Category, ClusterCreated, ClusterEvent, DeployMethod, Event, Meta,
+    NodeEvent, NodeFacts, NodeJoined, ReleaseSource, ReportMark, SchedulerCommand, SecurityPolicy,
+    StreamName,
     spec::{
         Affinity, ApplicationSpec, Constraint, ContainerSpec, Operator, ServiceMode, ServiceSpec, Strategy,
     },
 };
 use berth_eventsourcing::{
-    AppendRequest, Decision, MemoryLog, NewEvent, StreamAppend, Streams, Undecided, View,
+    AppendRequest, Decision, Expected, MemoryLog, NewEvent, StreamAppend, Streams, Undecided, View,
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, EventId, Name, NodeId, ReleaseId, Timestamp};
 use berth_ledger_svc::{LedgerHandle, LedgerOptions, write_only};
 use berth_scheduler_core::{
+    allocation::Phase,
     application::{Context, decide},
+    limits::SETTLE_AFTER,
     planner::plan,
     view::SchedulerView,
 };
@@ -57,6 +60,7 @@ struct Lab {
 struct Took {
     placed: usize,
     plans: u32,
+    appends: u32,
     planning: Duration,
     whole: Duration,
     /// The plan that found nothing left to do.
@@ -74,9 +78,11 @@ pub async fn run(options: &Options) -> Result<()> {
     for number in 0..options.containers.div_ceil(REPLICAS) {
         filling.add(lab.deploy(&format!("fill-{number}"), service(REPLICAS)).await?);
     }
+    lab.run_all().await?;
     filling.print("filling, spread over zones");
     for (name, spec) in kinds(options.more) {
         lab.deploy(name, spec).await?.print(name);
+        lab.run_all().await?;
     }
     let one = lab.deploy("one", service(1)).await?;
     println!(
@@ -182,37 +188,60 @@ impl Lab {
         Ok(())
     }
 
-    async fn append(&mut self, decision: &Decision) -> Result<()> {
-        let streams = decision.changes.iter().map(|change| {
+    async fn append(&mut self, decision: Decision) -> Result<()> {
+        let streams = decision.changes.into_iter().map(|change| {
             let events = change.events.iter();
             anyhow::Ok(StreamAppend {
-                stream: change.stream.clone(),
+                stream: change.stream,
                 expected: change.expected,
                 events: events
                     .map(|event| NewEvent::encode(EventId::from_uuid(Uuid::now_v7()), event))
                     .collect::<Result<_, _>>()?,
             })
         });
-        let mut request = AppendRequest {
+        let request = AppendRequest {
             tenant: "main".into(),
             meta: Meta::default(),
             streams: streams.collect::<Result<_>>()?,
-            guards: decision.guards.clone(),
+            guards: decision.guards,
             command: None,
         };
+        // As in the service, what is folded comes while the log goes on.
+        let committed = self.durable.clone().map(|durable| {
+            let mut request = request.clone();
+            for append in &mut request.streams {
+                // The real log begins here: it does not have the streams from before.
+                append.expected = Expected::Any;
+            }
+            tokio::spawn(async move { durable.append("scheduler", request).await })
+        });
         let head = self.log.head();
         self.log.append("scheduler", &request, self.now)?;
-        for recorded in self.log.after(head).to_vec() {
-            self.view.apply(&recorded, &recorded.event()?);
+        for recorded in self.log.after(head) {
+            self.view.apply(recorded, &recorded.event()?);
         }
-        if let Some(durable) = &self.durable {
-            // The real log begins here: it does not have the streams from before.
-            request.guards.clear();
-            for append in &mut request.streams {
-                append.expected = berth_eventsourcing::Expected::Any;
-            }
-            durable.append("scheduler", request).await?;
+        if let Some(committed) = committed {
+            committed.await??;
         }
+        Ok(())
+    }
+
+    /// Every container that was placed runs, and has run for a while: what a cluster is most of the time.
+    async fn run_all(&mut self) -> Result<()> {
+        let placed = self.view.allocations().filter(|row| row.phase == Phase::Placed);
+        let placed: Vec<_> = placed.map(|row| (row.node_id, row.allocation_id)).collect();
+        for (node_id, allocation_id) in placed {
+            let running = AllocationEvent::Running(AllocationRunning {
+                allocation_id,
+                report: ReportMark::default(),
+                container_id: String::new(),
+                addresses: Default::default(),
+                ports: Vec::new(),
+            });
+            self.record(StreamName::new(Category::Allocation, node_id), running)?;
+        }
+        self.now = self.now.plus(SETTLE_AFTER);
+        self.settle().await?;
         Ok(())
     }
 
@@ -249,7 +278,7 @@ impl Lab {
                 Err(Undecided::Refused(rejection)) => anyhow::bail!("{}", rejection.message),
             }
         };
-        self.append(&decision).await?;
+        self.append(decision).await?;
         self.settle().await
     }
 
@@ -261,21 +290,21 @@ impl Lab {
             let made = plan(&self.view, CLUSTER, self.now, &mut || {
                 AllocationId::from_uuid(Uuid::now_v7())
             });
-            let planned = started.elapsed();
             if made.is_empty() {
                 ensure!(!made.more, "a plan says that there is more, and is empty");
-                took.idle = planned;
-                took.whole = began.elapsed().saturating_sub(planned);
+                took.idle = started.elapsed();
+                took.whole = began.elapsed().saturating_sub(took.idle);
                 return Ok(took);
             }
-            took.planning += planned;
+            let placed = made.changes.iter().map(|change| change.place.len());
+            took.placed += placed.sum::<usize>();
+            let parts = made.into_decisions();
+            took.planning += started.elapsed();
             took.plans += 1;
-            took.placed += made
-                .changes
-                .iter()
-                .map(|change| change.place.len())
-                .sum::<usize>();
-            self.append(&made.decision()).await?;
+            for part in parts {
+                took.appends += 1;
+                self.append(part).await?;
+            }
         }
         None.context("plans never end")
     }
@@ -285,6 +314,7 @@ impl Took {
     fn add(&mut self, other: Self) {
         self.placed += other.placed;
         self.plans += other.plans;
+        self.appends += other.appends;
         self.planning += other.planning;
         self.whole += other.whole;
         self.idle = other.idle;
@@ -293,9 +323,10 @@ impl Took {
     fn print(&self, what: &str) {
         let rate = |time: Duration| self.placed as f64 / time.as_secs_f64().max(f64::EPSILON);
         println!(
-            "  {what:<52} {:>6} placed by {:>3} plans: {:>8.0}/s decided, {:>7.0}/s with log and view; then idle {:.1} ms",
+            "  {what:<52} {:>6} placed by {} plans in {:>3} appends: {:>8.0}/s decided, {:>7.0}/s with log and view; then idle {:.1} ms",
             self.placed,
             self.plans,
+            self.appends,
             rate(self.planning),
             rate(self.whole),
             millis(self.idle)

@@ -74,18 +74,22 @@ impl Planner {
         let meta = self
             .view
             .read(|view| meta_of(&plan, view, own_meta(&self.context)));
-        let appended = append_events(&self.context, &tenant, meta, plan.appends(), plan.guards.clone()).await;
-        match appended {
-            Ok(appended) => {
-                self.last_written = appended.last_position;
-                log_plan(cluster, &plan, appended.last_position);
-                Ok(Next::Now)
+        let told = Summary::of(&plan);
+        for part in plan.into_decisions() {
+            let changes = part.changes.into_iter();
+            let streams = changes.map(|change| (change.stream, change.expected, change.events));
+            let streams = streams.collect();
+            match append_events(&self.context, &tenant, meta.clone(), streams, part.guards).await {
+                Ok(appended) => self.last_written = appended.last_position,
+                // What was recorded of the plan stands; the rest is planned again.
+                Err(AppendError::Conflict { .. } | AppendError::Guarded { .. }) => {
+                    return Ok(Next::Within(CONFLICT_DELAY));
+                }
+                Err(source) => return Err(PlannerError::Append { cluster, source }),
             }
-            Err(AppendError::Conflict { .. } | AppendError::Guarded { .. }) => {
-                Ok(Next::Within(CONFLICT_DELAY))
-            }
-            Err(source) => Err(PlannerError::Append { cluster, source }),
         }
+        told.log(cluster, self.last_written);
+        Ok(Next::Now)
     }
 
     /// Tells cluster-svc of drains that have ended. Not waited for: a lost command is sent again.
@@ -173,15 +177,38 @@ fn settle_drain_id(node_id: NodeId, remaining: u32, position: u64) -> CommandId 
     derived_id(node_id.as_uuid(), &format!("settle_drain/{position}/{remaining}"))
 }
 
-fn log_plan(cluster: ClusterId, plan: &Plan, position: u64) {
-    let placed: usize = plan.changes.iter().map(|change| change.place.len()).sum();
-    let stopped: usize = plan.changes.iter().map(|change| change.stop.len()).sum();
-    tracing::info!(
-        cluster.id = %cluster,
-        position,
-        "planned cluster {cluster}: {placed} placed, {stopped} stopped, {} services blocked",
-        plan.blocked.iter().filter(|blocked| !blocked.slots.is_empty()).count()
-    );
+/// What a plan does, for the log.
+struct Summary {
+    placed: usize,
+    stopped: usize,
+    blocked: usize,
+}
+
+impl Summary {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            placed: plan.changes.iter().map(|change| change.place.len()).sum(),
+            stopped: plan.changes.iter().map(|change| change.stop.len()).sum(),
+            blocked: plan
+                .blocked
+                .iter()
+                .filter(|blocked| !blocked.slots.is_empty())
+                .count(),
+        }
+    }
+
+    fn log(&self, cluster: ClusterId, position: u64) {
+        let Self {
+            placed,
+            stopped,
+            blocked,
+        } = self;
+        tracing::info!(
+            cluster.id = %cluster,
+            position,
+            "planned cluster {cluster}: {placed} placed, {stopped} stopped, {blocked} services blocked"
+        );
+    }
 }
 
 fn sooner(a: Next, b: Next) -> Next {

@@ -277,7 +277,10 @@ impl Services {
     }
 
     pub(crate) fn record(&mut self, plan: &Plan, now: Timestamp) -> Result<(), AppendError> {
-        self.append("scheduler", &plan.decision(), None, now).map(|_| ())
+        for part in plan.clone().into_decisions() {
+            self.append("scheduler", &part, None, now)?;
+        }
+        Ok(())
     }
 
     /// The first promise that is broken is told.

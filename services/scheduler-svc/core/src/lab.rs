@@ -2,6 +2,7 @@
 
 mod agents;
 mod check;
+mod parts;
 mod restore;
 mod specs;
 
@@ -12,7 +13,7 @@ pub(crate) use specs::{app, service, with_memory, with_port, with_volume};
 use crate::{
     allocation::NodeAllocations,
     application::{self, Context},
-    planner::{self, Plan},
+    planner::{self, PartLimit, Plan},
     view::{AllocationRow, SchedulerView},
 };
 use berth_events::{
@@ -41,6 +42,8 @@ pub(crate) struct Lab {
     pub(crate) applications: BTreeMap<String, ApplicationId>,
     /// A specification with `start_first` was deployed.
     overlaps: bool,
+    /// How large an append of a plan may be.
+    pub(crate) parts: PartLimit,
 }
 
 impl Lab {
@@ -53,6 +56,7 @@ impl Lab {
             reported: BTreeMap::new(),
             applications: BTreeMap::new(),
             overlaps: false,
+            parts: PartLimit::default(),
         };
         let created = ClusterEvent::Created(ClusterCreated {
             cluster_id: CLUSTER,
@@ -241,10 +245,10 @@ impl Lab {
             AllocationId::from_u128(next)
         });
         self.ids = next;
-        if !plan.is_empty() {
-            self.append("scheduler", &plan.decision());
+        for part in plan.clone().into_parts(self.parts) {
+            self.append("scheduler", &part);
+            self.check();
         }
-        self.check();
         plan
     }
 

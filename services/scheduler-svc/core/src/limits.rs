@@ -20,10 +20,14 @@ pub const MAX_TEMPLATE_DESCRIPTION_CHARS: usize = 1024;
 pub const MAX_ORDERS_PER_CHANGE: usize = 200;
 /// The largest change of one node, encoded, in bytes; leaves room below the log's limit for an event.
 pub const MAX_CHANGE_BYTES: usize = 240 * 1024;
-/// The most events of one plan; leaves room below the log's limit for an append.
-pub const MAX_PLAN_EVENTS: usize = 500;
-/// The largest plan, encoded, in bytes; leaves room below the log's limit for an append.
-pub const MAX_PLAN_BYTES: usize = 700 * 1024;
+/// The most events of one append of a plan; leaves room below the log's limit.
+pub const MAX_PART_EVENTS: usize = 500;
+/// The largest append of a plan, encoded, in bytes; leaves room below the log's limit.
+pub const MAX_PART_BYTES: usize = 700 * 1024;
+/// The most events of one plan: it is made while nothing else happens to the view, and held in memory.
+pub const MAX_PLAN_EVENTS: usize = 10_000;
+/// The largest plan, encoded, in bytes.
+pub const MAX_PLAN_BYTES: usize = 16 * 1024 * 1024;
 
 /// A container without a check that a release has started counts for the end of the release when it has run this
 /// long. Swarm watches 5 s after each replacement and Nomad 10 s, both by default; what is broken from the start

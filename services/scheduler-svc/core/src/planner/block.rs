@@ -27,7 +27,7 @@ pub(super) struct BlockedSlot {
 }
 
 /// Why it has none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Cause {
     /// Every node was refused.
     Refused(Rc<Vec<(usize, Refused)>>),

@@ -6,7 +6,7 @@
 
 use super::{
     choose::{Ask, Choice, PARTS, Score, counted, level_places, named, refusing_filter, score},
-    domains,
+    domains, filters,
     rejection::Filter,
     request::{MAX_SPREAD_LABELS, PerSite, Request},
     world::World,
@@ -39,7 +39,7 @@ pub(super) struct Candidates {
 
 /// Whether the answer of a node is the same for each slot of the service.
 pub(super) fn are_alike(world: &World<'_>, request: &Request<'_>, ask: &Ask<'_>) -> bool {
-    let by_name = |subject: &str| subject == "container";
+    let by_name = |subject: &str| subject == filters::CONTAINER;
     let free = |slot: &crate::view::SlotRow| slot.home.is_none() && slot.failures.is_empty();
     ask.only.is_none()
         && ask.except.is_none()
@@ -83,7 +83,7 @@ impl Candidates {
         for place in level_places(request.strategy) {
             own[place] = 0;
         }
-        let entry = (own, Reverse(site.0.residents.len()), Reverse(at));
+        let entry = (own, Reverse(site.0.containers), Reverse(at));
         self.groups[self.group_of[at]].heap.push(entry);
     }
 

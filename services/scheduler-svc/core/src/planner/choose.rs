@@ -5,7 +5,8 @@ use super::{
     filters,
     rejection::{Filter, Refused},
     request::{MAX_SPREAD_LABELS, PerSite, Request},
-    world::{Site, World},
+    site::Site,
+    world::World,
 };
 use crate::{
     limits::FAILURE_MEMORY,
@@ -81,7 +82,7 @@ pub(super) fn choose<'a>(world: &World<'a>, request: &Request<'a>, ask: &Ask<'_>
         candidates += 1;
         let score = score((site, at), sites, request, ask);
         let better = best.as_ref().is_none_or(|(found, other)| {
-            let fewer = site.residents.len() < world.sites[*other].residents.len();
+            let fewer = site.containers < world.sites[*other].containers;
             score > *found || (score == *found && fewer)
         });
         if better {
@@ -126,10 +127,10 @@ pub(super) fn refusing_filter(
     if let Some(refused) = &sites.fixed[at] {
         return Some(refused.filter());
     }
-    filters::volume(site, request, home)
-        .and_then(|()| filters::dynamic(site, request, slot))
-        .err()
-        .map(|refused| refused.filter())
+    match filters::volume(site, request, home) {
+        Ok(()) => filters::refusing(site, request, slot),
+        Err(refused) => Some(refused.filter()),
+    }
 }
 
 fn reasons<'a>(
@@ -178,18 +179,10 @@ pub(super) fn score(
             .get(level)
             .map_or(0, |level| -i64::from(level.count(at)))
     };
-    let own = site
-        .services
-        .get(&(request.application.application_id, request.name))
-        .copied()
-        .unwrap_or(0);
+    let own = site.count(request.application.application_id, request.name);
     let (zone, second, third, node) = (spread(0), spread(1), spread(2), -i64::from(own));
     let image = request.spec.container.image.as_str();
-    let bonus = if site.images.contains(image) {
-        IMAGE_BONUS
-    } else {
-        0
-    };
+    let bonus = if site.has_image(image) { IMAGE_BONUS } else { 0 };
     match request.strategy {
         Strategy::Spread => {
             let room = 1000 - used_share(site, request) + bonus;

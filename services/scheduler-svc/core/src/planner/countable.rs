@@ -1,6 +1,6 @@
 //! Countable resources: what a node has of them, and what its containers have reserved.
 
-use super::{rejection::Refused, request::Request, world::Site};
+use super::{rejection::Refused, request::Request, site::Site};
 use crate::view::NodeRow;
 use berth_events::spec::ContainerSpec;
 use std::collections::BTreeMap;
@@ -53,10 +53,10 @@ impl<'a> Countables<'a> {
 }
 
 /// Whether a node has enough of every kind left.
-pub(super) fn enough(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {
+pub(super) fn enough(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     for (kind, amount) in &request.countables {
         let total = site.row.resource(kind);
-        let free = total.saturating_sub(site.countables.used(kind));
+        let free = total.saturating_sub(site.countables().used(kind));
         let need = amount.of(total);
         if need > free {
             return Err(Refused::Countable {

@@ -7,7 +7,8 @@ use super::{
     filters,
     rejection::Refused,
     request::{MAX_SPREAD_LABELS, Request},
-    world::{Site, World},
+    site::Site,
+    world::World,
 };
 use crate::view::NodeRow;
 use berth_events::spec::{DomainSpread, PlacementSpec, ServiceMode, Strategy, ZONE_LABEL};
@@ -114,7 +115,7 @@ pub(super) fn bounds(world: &World<'_>, request: &Request<'_>, slot: u32) -> Vec
     }
     let application = request.application.application_id;
     let others = |site: &Site<'_>| {
-        let all = site.residents.iter();
+        let all = site.residents();
         let own = all.filter(|one| one.application_id == application && one.service == request.name);
         own.map(|one| one.slot)
             .filter(|other| *other != slot)

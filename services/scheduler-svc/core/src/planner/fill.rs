@@ -127,7 +127,7 @@ impl<'a> Planner<'a, '_> {
             },
             image_digest: pass.request.digest(),
         };
-        let project = ProjectSpec {
+        let project = || ProjectSpec {
             name: application.name.to_string(),
             volumes: application.spec.volumes.clone(),
             networks: application.spec.networks.clone(),

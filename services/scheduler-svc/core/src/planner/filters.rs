@@ -2,9 +2,10 @@
 
 use super::{
     countable,
-    rejection::Refused,
-    request::{Request, Rule},
-    world::{Resident, Site},
+    rejection::{Filter, Refused},
+    request::{Request, Rule, Wary},
+    site::{Avoids, Resident, Site},
+    world::Known,
 };
 use crate::view::{Availability, Home, NodeRow};
 use berth_events::{
@@ -12,6 +13,11 @@ use berth_events::{
     spec::{Operator, PortSpec, ServiceSpec},
 };
 use berth_ids::ApplicationId;
+
+/// Subjects of rules on neighbours that are no images and no labels.
+const SERVICE: &str = "service";
+/// The name of a container, which no other slot has.
+pub(super) const CONTAINER: &str = "container";
 
 /// What does not change within a plan: state, platform, constraints.
 pub(super) fn fixed(node: &NodeRow, spec: &ServiceSpec, constraints: &[Rule<'_>]) -> Option<Refused> {
@@ -28,12 +34,20 @@ pub(super) fn suits(node: &NodeRow, spec: &ServiceSpec, constraints: &[Rule<'_>]
 }
 
 /// What one more container on a site changes. Cheapest first; the order is that of [`super::Filter`].
-type Dynamic = fn(&Site<'_>, &Request<'_>, u32) -> Result<(), Refused>;
-const DYNAMIC: &[Dynamic] = &[per_node, port, cpu, memory, countable::enough, affinity];
+type Dynamic = fn(&Site<'_>, &Request<'_>) -> Result<(), Refused>;
+const DYNAMIC: &[Dynamic] = &[per_node, port, cpu, memory, countable::enough];
 
 /// Whether one more container fits, after [`fixed`] has passed.
 pub(super) fn dynamic(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Refused> {
-    DYNAMIC.iter().try_for_each(|filter| filter(site, request, slot))
+    DYNAMIC.iter().try_for_each(|filter| filter(site, request))?;
+    affinity(site, request, slot)
+}
+
+/// The filter of [`dynamic`] that refuses, if one does.
+pub(super) fn refusing(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Option<Filter> {
+    let refused = DYNAMIC.iter().find_map(|filter| filter(site, request).err());
+    let unwelcome = || is_unwelcome(site, request, slot).then_some(Filter::Affinity);
+    refused.map_or_else(unwelcome, |refused| Some(refused.filter()))
 }
 
 /// Volumes hold a slot to its home, and a volume that is to go must be gone first.
@@ -45,8 +59,12 @@ pub(super) fn volume(site: &Site<'_>, request: &Request<'_>, home: Option<&Home>
             home: home.node_name.clone(),
         });
     }
-    let going = &site.assigned.drop_volumes;
-    match request.engine_volumes.iter().find(|name| going.contains(*name)) {
+    if request.engine_volumes.is_empty() {
+        return Ok(());
+    }
+    let going = site.drop_volumes().into_iter().flatten();
+    let mut taken = going.filter(|name| request.engine_volumes.contains(*name));
+    match taken.next() {
         None => Ok(()),
         Some(volume) => Err(Refused::VolumeGoing {
             volume: volume.clone(),
@@ -148,25 +166,21 @@ pub(super) fn value_of(node: &NodeRow, key: &str) -> Option<String> {
     keys.value(key)
 }
 
-fn per_node(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {
+fn per_node(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     let limit = request.spec.placement.max_replicas_per_node;
-    let count = site
-        .services
-        .get(&(request.application.application_id, request.name))
-        .copied()
-        .unwrap_or(0);
-    if limit == 0 || count < limit {
+    if limit == 0 || site.count(request.application.application_id, request.name) < limit {
         Ok(())
     } else {
         Err(Refused::PerNode { limit })
     }
 }
 
-fn port(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {
+fn port(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     let wanted = &request.spec.container.ports;
     let taken = wanted.iter().find_map(|port| {
-        let clash = |(other, holder): &(&PortSpec, String)| clashes(port, other).then(|| holder.clone());
-        site.ports.iter().find_map(clash).map(|holder| (port, holder))
+        let mut others = site.ports(port.published?).into_iter();
+        let holder = others.find_map(|(other, holder)| clashes(port, other).then_some(holder));
+        holder.map(|holder| (port, holder))
     });
     match taken {
         None => Ok(()),
@@ -189,7 +203,7 @@ pub(super) fn clashes(a: &PortSpec, b: &PortSpec) -> bool {
         && (any(one) || any(other) || one == other)
 }
 
-fn cpu(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {
+fn cpu(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     let need = request.spec.container.resources.cpu_reserved_millis;
     let free = site.cpu_free();
     if need <= free {
@@ -199,7 +213,7 @@ fn cpu(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused
     Err(Refused::Cpu { need, free, total })
 }
 
-fn memory(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refused> {
+fn memory(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     let need = request.spec.container.resources.memory_reserved_bytes;
     let free = site.memory_free();
     if need <= free {
@@ -210,33 +224,39 @@ fn memory(site: &Site<'_>, request: &Request<'_>, _slot: u32) -> Result<(), Refu
 }
 
 fn affinity(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Refused> {
+    if !is_unwelcome(site, request, slot) {
+        return Ok(());
+    }
     let hard = request.affinities.iter().filter(|rule| !rule.soft);
-    hard.into_iter().try_for_each(|rule| {
-        let neighbour = neighbour(site, request, rule);
-        match (rule.operator, neighbour) {
-            (Operator::Equal, Some(_)) | (Operator::NotEqual, None) => Ok(()),
-            (Operator::Equal, None) if request.first_of_its_kind && means_itself(rule, request, slot) => {
-                Ok(())
-            }
-            (Operator::Equal, None) => Err(Refused::Affinity {
-                rule: rule.shown(),
-                neighbour: None,
-            }),
-            (Operator::NotEqual, Some(resident)) => Err(Refused::Affinity {
-                rule: rule.shown(),
-                neighbour: Some(resident.name()),
-            }),
-        }
-    })?;
-    avoided(site, request, slot)
+    match hard.into_iter().find(|rule| is_broken(site, request, rule, slot)) {
+        Some(rule) => Err(Refused::Affinity {
+            rule: rule.shown(),
+            neighbour: neighbour(site, request, rule).map(Resident::name),
+        }),
+        None => avoided(site, request, slot),
+    }
+}
+
+/// A hard rule on neighbours is against it: one of its own, or one of a container that is there.
+fn is_unwelcome(site: &Site<'_>, request: &Request<'_>, slot: u32) -> bool {
+    let mut hard = request.affinities.iter().filter(|rule| !rule.soft);
+    let met = |wary: &&Wary<'_>| site.count(wary.application_id, wary.service) > 0;
+    let mut wary = request.wary.iter().filter(met);
+    hard.any(|rule| is_broken(site, request, rule, slot))
+        || wary.any(|wary| wary.of_all || avoided(site, request, slot).is_err())
+}
+
+fn is_broken(site: &Site<'_>, request: &Request<'_>, rule: &Rule<'_>, slot: u32) -> bool {
+    match (rule.operator, has_neighbour(site, request, rule)) {
+        (Operator::Equal, true) | (Operator::NotEqual, false) => false,
+        (Operator::Equal, false) => !(request.first_of_its_kind && means_itself(rule, request, slot)),
+        (Operator::NotEqual, true) => true,
+    }
 }
 
 /// Who is there already may not want the newcomer beside it.
 fn avoided(site: &Site<'_>, request: &Request<'_>, slot: u32) -> Result<(), Refused> {
-    let mut wary = site
-        .residents
-        .iter()
-        .filter(|resident| !resident.avoids.is_empty());
+    let mut wary = site.residents().filter(|resident| !resident.avoids.is_empty());
     let Some(first) = wary.next() else {
         return Ok(());
     };
@@ -258,20 +278,67 @@ fn means_itself(rule: &Rule<'_>, request: &Request<'_>, slot: u32) -> bool {
 }
 
 fn neighbour<'a>(site: &'a Site<'_>, request: &Request<'_>, rule: &Rule<'_>) -> Option<&'a Resident<'a>> {
-    site.residents
-        .iter()
+    site.residents()
         .find(|resident| is_meant(rule, request.application.application_id, resident))
+}
+
+fn has_neighbour(site: &Site<'_>, request: &Request<'_>, rule: &Rule<'_>) -> bool {
+    match &rule.meant {
+        Some(meant) => meant
+            .iter()
+            .any(|known| site.count(known.application_id, known.service) > 0),
+        None => neighbour(site, request, rule).is_some(),
+    }
+}
+
+/// The services of which a rule of a service of `owner` speaks, if it speaks of services.
+pub(super) fn meant<'a>(
+    rule: &Rule<'_>,
+    owner: ApplicationId,
+    services: &[Known<'a>],
+) -> Option<Vec<Known<'a>>> {
+    let known = services.iter().copied();
+    (rule.subject == SERVICE).then(|| {
+        known
+            .filter(|known| is_meant_service(rule, owner, known))
+            .collect()
+    })
+}
+
+/// The services that do not want a container of the service beside them, or may not.
+pub(super) fn wary<'a>(request: &Request<'_>, avoids: &Avoids<'a>) -> Vec<Wary<'a>> {
+    let newcomer = request.resident(0);
+    let wary = avoids.iter().filter_map(|((application_id, service), rules)| {
+        let means = |rule: &Rule<'_>| is_meant(rule, *application_id, &newcomer);
+        let (by_slot, whole): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.subject == CONTAINER);
+        let of_all = whole.into_iter().any(means);
+        (of_all || !by_slot.is_empty()).then_some(Wary {
+            application_id: *application_id,
+            service,
+            of_all,
+        })
+    });
+    wary.collect()
+}
+
+fn is_meant_service(rule: &Rule<'_>, owner: ApplicationId, known: &Known<'_>) -> bool {
+    (known.application_id == owner && rule.fits(known.service))
+        || rule.fits(&format!("{}_{}", known.application, known.service))
 }
 
 /// Whether a rule about neighbours, of a service of `owner`, speaks of this container.
 fn is_meant(rule: &Rule<'_>, owner: ApplicationId, resident: &Resident<'_>) -> bool {
     match rule.subject {
-        "service" => {
-            let own = resident.application_id == owner;
-            (own && rule.fits(resident.service))
-                || rule.fits(&format!("{}_{}", resident.application, resident.service))
-        }
-        "container" => rule.fits(&resident.name()),
+        SERVICE => is_meant_service(
+            rule,
+            owner,
+            &Known {
+                application_id: resident.application_id,
+                application: resident.application,
+                service: resident.service,
+            },
+        ),
+        CONTAINER => rule.fits(&resident.name()),
         "image" => {
             let image = resident.container.image.as_str();
             let untagged = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
@@ -287,10 +354,10 @@ fn is_meant(rule: &Rule<'_>, owner: ApplicationId, resident: &Resident<'_>) -> b
 
 /// How many soft rules on neighbours hold on a site.
 pub(super) fn soft_affinities_held(site: &Site<'_>, request: &Request<'_>) -> i64 {
-    let held = request.affinities.iter().filter(|rule| {
-        let found = || neighbour(site, request, rule).is_some();
-        rule.soft && (rule.operator == Operator::Equal) == found()
-    });
+    let held = request
+        .affinities
+        .iter()
+        .filter(|rule| rule.soft && (rule.operator == Operator::Equal) == has_neighbour(site, request, rule));
     i64::try_from(held.count()).unwrap_or(i64::MAX)
 }
 
@@ -301,5 +368,5 @@ pub(super) fn is_first_of_its_kind(request: &Request<'_>, sites: &[Site<'_>]) ->
         .affinities
         .iter()
         .filter(near)
-        .all(|rule| sites.iter().all(|site| neighbour(site, request, rule).is_none()))
+        .all(|rule| sites.iter().all(|site| !has_neighbour(site, request, rule)))
 }

@@ -25,6 +25,10 @@ impl<'a> Planner<'a, '_> {
             if !is_pinned(service) || pins.contains_key(image) {
                 continue;
             }
+            let tally = self.view.index.service(application.application_id, name);
+            if tally.is_none_or(|tally| tally.digests().next().is_none()) {
+                continue;
+            }
             let hash = application.hashes.get(name);
             let rows = self.view.allocations_of(application.application_id, name);
             let fits = |row: &&AllocationRow| row.is_kept() && Some(&row.spec_hash) == hash;

@@ -17,6 +17,7 @@ mod fill;
 mod filters;
 mod images;
 mod orders;
+mod parts;
 mod pattern;
 mod plan;
 mod rejection;
@@ -25,6 +26,7 @@ mod removal;
 mod request;
 mod room;
 mod service;
+mod site;
 mod slots;
 mod succession;
 mod world;
@@ -34,6 +36,8 @@ pub(crate) mod tests;
 #[cfg(test)]
 pub(crate) mod variants;
 
+#[cfg(test)]
+pub(crate) use parts::PartLimit;
 pub use pattern::Pattern;
 pub use plan::{Plan, Settle};
 pub use rejection::Filter;
@@ -46,7 +50,7 @@ use berth_events::{
 };
 use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, Timestamp};
 use orders::Orders;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use world::World;
 
 /// Plans a cluster. Ids of new allocations come from `ids`.
@@ -68,7 +72,7 @@ pub fn plan(
         orders: Orders::default(),
         blocked: Vec::new(),
         settle: Vec::new(),
-        chosen: BTreeSet::new(),
+        chosen: HashSet::new(),
         concerned: BTreeSet::new(),
         pushed_out: BTreeSet::new(),
         failure: None,
@@ -91,7 +95,7 @@ struct Planner<'a, 'i> {
     blocked: Vec<PlacementBlocked>,
     settle: Vec<Settle>,
     /// Nodes that got a container: the plan rests on what is known of them.
-    chosen: BTreeSet<NodeId>,
+    chosen: HashSet<NodeId>,
     /// Applications that the plan changes something for.
     concerned: BTreeSet<ApplicationId>,
     /// Containers that make way in this plan for more important ones.
@@ -176,12 +180,18 @@ impl<'a> Planner<'a, '_> {
 
     /// What concerns nodes rather than services: leftovers of lost times, and drains that have ended.
     fn sites(&mut self) {
+        // Containers may outlive their application.
+        let mut known = self.view.index.applications();
+        let orphans = known.any(|id| self.view.application(id).is_none());
         for at in 0..self.world.sites.len() {
-            let node = self.world.sites[at].row;
+            let site = &self.world.sites[at];
+            let node = site.row;
             if node.lost {
                 continue;
             }
-            for row in self.view.allocations_on(node.node_id) {
+            let left = orphans || site.has_lost();
+            let rows = left.then(|| self.view.allocations_on(node.node_id));
+            for row in rows.into_iter().flatten() {
                 let orphan = self.view.application(row.application_id).is_none();
                 if row.stop.is_none() && (orphan || row.phase == crate::allocation::Phase::Lost) {
                     let reason = if orphan {

@@ -2,11 +2,15 @@
 
 use crate::limits::{MAX_CHANGE_BYTES, MAX_ORDERS_PER_CHANGE, MAX_PLAN_BYTES, MAX_PLAN_EVENTS};
 use berth_events::{Placed, PlacementDecided, ProjectSpec, StopOrder, spec::ContainerSpec};
-use berth_ids::{ApplicationId, ClusterId, NodeId};
-use std::collections::{BTreeMap, BTreeSet};
+use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What one placed container takes in an event beside its specification, at most, in bytes.
 const PLACED_BYTES: usize = 1_500;
+/// What one takes without its texts, at most, in bytes: names of fields, ids, numbers, two hashes.
+const PLACED_FRAME_BYTES: usize = 700;
+/// What an entry of a map of numbers takes without its name, at most, in bytes.
+const ENTRY_BYTES: usize = 24;
 /// With less room than this, a plan is taken for full.
 const FULL_BYTES: usize = FRAME_BYTES + PLACED_BYTES;
 /// What one stop order takes, at most, in bytes.
@@ -17,7 +21,7 @@ const FRAME_BYTES: usize = 400;
 /// Orders of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Orders<'a> {
-    changes: BTreeMap<NodeId, Change<'a>>,
+    changes: HashMap<NodeId, Change<'a>>,
     events: usize,
     bytes: usize,
     /// A limit was met.
@@ -28,6 +32,7 @@ pub(super) struct Orders<'a> {
 struct Change<'a> {
     place: Vec<Placed>,
     stop: Vec<StopOrder>,
+    stopped: BTreeSet<AllocationId>,
     containers: BTreeMap<&'a str, &'a ContainerSpec>,
     projects: BTreeMap<ApplicationId, ProjectSpec>,
     drop_volumes: BTreeSet<String>,
@@ -82,36 +87,40 @@ impl<'a> Orders<'a> {
     }
 
     /// Places a container; [`Self::has_room`] was asked before.
-    pub(super) fn place(&mut self, node: NodeId, placed: Placed, parcel: &Parcel<'a>, project: ProjectSpec) {
-        let known = self
-            .changes
-            .get(&node)
-            .is_some_and(|change| change.containers.contains_key(parcel.hash));
-        let bytes = PLACED_BYTES + if known { 0 } else { parcel.bytes };
-        let change = self.change(node, bytes);
-        change.containers.insert(parcel.hash, parcel.container);
-        change.projects.insert(placed.application_id, project);
+    pub(super) fn place(
+        &mut self,
+        node: NodeId,
+        placed: Placed,
+        parcel: &Parcel<'a>,
+        project: impl FnOnce() -> ProjectSpec,
+    ) {
+        let change = self.change(node, placed_bytes(&placed));
+        let mut more = 0;
+        if change.containers.insert(parcel.hash, parcel.container).is_none() {
+            change.bytes += parcel.bytes;
+            more = parcel.bytes;
+        }
+        change
+            .projects
+            .entry(placed.application_id)
+            .or_insert_with(project);
         change.place.push(placed);
+        self.bytes += more;
     }
 
     /// Stops a container, unless the plan is full.
     pub(super) fn stop(&mut self, node: NodeId, order: StopOrder) -> bool {
         // The first reason stands.
-        let known = self
-            .changes
-            .get(&node)
-            .map(|change| change.stop.as_slice())
-            .unwrap_or_default();
-        if known
-            .iter()
-            .any(|known| known.allocation_id == order.allocation_id)
-        {
+        let known = self.changes.get(&node);
+        if known.is_some_and(|change| change.stopped.contains(&order.allocation_id)) {
             return true;
         }
         if !self.admits(node, STOP_BYTES) {
             return false;
         }
-        self.change(node, STOP_BYTES).stop.push(order);
+        let change = self.change(node, STOP_BYTES);
+        change.stopped.insert(order.allocation_id);
+        change.stop.push(order);
         true
     }
 
@@ -136,15 +145,16 @@ impl<'a> Orders<'a> {
         fits
     }
 
-    /// The changes, each from the generation that its node has.
+    /// The changes by node, each from the generation that its node has, with their sizes in bytes, at most.
     pub(super) fn into_changes(
         self,
         cluster_id: ClusterId,
         generation: impl Fn(NodeId) -> u64,
-    ) -> Vec<PlacementDecided> {
-        self.changes
-            .into_iter()
-            .map(|(node_id, change)| PlacementDecided {
+    ) -> (Vec<PlacementDecided>, Vec<usize>) {
+        let mut changes: Vec<_> = self.changes.into_iter().collect();
+        changes.sort_unstable_by_key(|(node_id, _)| *node_id);
+        let decided = |(node_id, change): (NodeId, Change<'a>)| {
+            let decided = PlacementDecided {
                 cluster_id,
                 node_id,
                 previous: generation(node_id),
@@ -157,7 +167,55 @@ impl<'a> Orders<'a> {
                     .collect(),
                 projects: change.projects,
                 drop_volumes: change.drop_volumes,
-            })
-            .collect()
+            };
+            (decided, change.bytes + FRAME_BYTES)
+        };
+        changes.into_iter().map(decided).unzip()
+    }
+}
+
+/// What a placed container takes in an event beside its specification, at most, in bytes.
+fn placed_bytes(placed: &Placed) -> usize {
+    let why = &placed.why;
+    let names = why.refused.keys().chain(why.score.keys());
+    let entries: usize = names.map(|name| name.len() + ENTRY_BYTES).sum();
+    PLACED_FRAME_BYTES + placed.service.len() + why.cause.len() + entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_events::{
+        PlacementReason,
+        spec::{RestartCondition, RestartPolicy},
+    };
+    use berth_ids::ReleaseId;
+
+    #[test]
+    fn a_placed_container_takes_no_more_than_is_counted() {
+        let placed = Placed {
+            allocation_id: AllocationId::from_u128(1),
+            application_id: ApplicationId::from_u128(1),
+            release_id: ReleaseId::from_u128(1),
+            service: "web".into(),
+            slot: u32::MAX,
+            spec_hash: "0".repeat(64),
+            restart: RestartPolicy {
+                condition: RestartCondition::OnFailure,
+                max_attempts: u32::MAX,
+                delay_ms: u64::MAX,
+            },
+            why: PlacementReason {
+                cause: "node_lost".into(),
+                candidates: u32::MAX,
+                refused: [("max_replicas_per_node".to_owned(), u32::MAX)].into(),
+                score: [("spread zone".to_owned(), i64::MIN)].into(),
+            },
+            image_digest: Some(format!("sha256:{}", "0".repeat(64))),
+        };
+        let text = serde_json::to_string(&placed).unwrap();
+        let counted = placed_bytes(&placed);
+        assert!(text.len() <= counted, "{} of {counted}: {text}", text.len());
+        assert!(counted <= PLACED_BYTES);
     }
 }

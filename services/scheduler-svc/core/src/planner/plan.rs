@@ -1,12 +1,12 @@
-//! The plan as data, and as what is appended to the log.
+//! The plan as data, and the events of what has come to its end.
 
 use crate::application::application_name_stream;
 use berth_events::{
     AllocationEvent, AllocationLost, ApplicationEvent, ApplicationRemoved, Category, Event, ImagesPinned,
-    NameEvent, NameReleased, PlacementBlocked, PlacementDecided, PlacementEvent, ReleaseOutcome,
-    ReleaseSettled, RemoveRequested, ReportMark, StreamName,
+    NameEvent, NameReleased, PlacementBlocked, PlacementDecided, ReleaseOutcome, ReleaseSettled,
+    RemoveRequested, ReportMark, StreamName,
 };
-use berth_eventsourcing::{Change, Decision, Expected, Guard};
+use berth_eventsourcing::{Expected, Guard};
 use berth_ids::{AllocationId, ApplicationId, ClusterId, Name, NodeId, ReleaseId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,8 @@ pub struct Plan {
     pub decisions_version: u64,
     /// At most one change a node.
     pub changes: Vec<PlacementDecided>,
+    /// How large each of them is, encoded, at most, in bytes.
+    pub(super) sizes: Vec<usize>,
     /// Services whose answer to "why not" has changed.
     pub blocked: Vec<PlacementBlocked>,
     /// What has come to its end.
@@ -106,6 +108,7 @@ impl Plan {
             cluster_id,
             decisions_version: 0,
             changes: Vec::new(),
+            sizes: Vec::new(),
             blocked: Vec::new(),
             settle: Vec::new(),
             guards: Vec::new(),
@@ -132,55 +135,7 @@ impl Plan {
         })
     }
 
-    /// What to append, all or nothing, together with [`Plan::guards`]. Empty if the plan is.
-    pub fn appends(&self) -> Vec<(StreamName, Expected, Vec<Event>)> {
-        // What is given up comes first: at every event a slot has at most one live allocation.
-        let mut appends = self.settled(|settle| matches!(settle, Settle::Lost { .. }));
-        let decided = self.changes.iter().cloned().map(PlacementEvent::Decided);
-        let blocked = self.blocked.iter().cloned().map(PlacementEvent::Blocked);
-        let placement: Vec<Event> = decided.chain(blocked).map(Event::from).collect();
-        if !placement.is_empty() {
-            appends.push((
-                StreamName::new(Category::Placement, self.cluster_id),
-                Expected::Version(self.decisions_version),
-                placement,
-            ));
-        }
-        appends.extend(self.settled(|settle| !matches!(settle, Settle::Lost { .. })));
-        appends
-    }
-
-    fn settled(&self, which: impl Fn(&Settle) -> bool) -> Vec<(StreamName, Expected, Vec<Event>)> {
-        let mut streams: BTreeMap<StreamName, (Expected, Vec<Event>)> = BTreeMap::new();
-        for settle in self.settle.iter().filter(|settle| which(settle)) {
-            for (stream, expected, event) in self.settle_events(settle) {
-                let entry = streams.entry(stream).or_insert_with(|| (expected, Vec::new()));
-                entry.1.push(event);
-            }
-        }
-        streams
-            .into_iter()
-            .map(|(stream, (expected, events))| (stream, expected, events))
-            .collect()
-    }
-
-    /// The same as [`Plan::appends`] with the guards, as a decision.
-    pub fn decision(&self) -> Decision {
-        let appends = self.appends().into_iter();
-        Decision {
-            changes: appends
-                .map(|(stream, expected, events)| Change {
-                    stream,
-                    expected,
-                    events,
-                })
-                .collect(),
-            guards: self.guards.clone(),
-            result: serde_json::Value::Null,
-        }
-    }
-
-    fn settle_events(&self, settle: &Settle) -> Vec<(StreamName, Expected, Event)> {
+    pub(super) fn settle_events(&self, settle: &Settle) -> Vec<(StreamName, Expected, Event)> {
         let application = |id: ApplicationId, version: u64, event: ApplicationEvent| {
             let stream = StreamName::new(Category::Application, id);
             (stream, Expected::Version(version), Event::from(event))

@@ -114,7 +114,9 @@ impl<'a> Planner<'a, '_> {
                 .world
                 .sites
                 .iter()
-                .any(|site| !site.row.lost && !site.assigned.drop_volumes.is_disjoint(&volumes));
+                .filter(|site| !site.row.lost)
+                .filter_map(|site| site.drop_volumes())
+                .any(|going| !going.is_disjoint(&volumes));
         }
         let id = application.application_id;
         let left = self.view.index.has_any(id)
@@ -160,6 +162,10 @@ impl<'a> Planner<'a, '_> {
         let cluster_id = self.cluster.cluster_id;
         let guards = self.guards();
         let view = self.view;
+        let more = self.orders.more;
+        let (changes, sizes) = self
+            .orders
+            .into_changes(cluster_id, |node| view.assigned(node).generation);
         Plan {
             cluster_id,
             decisions_version: view.decisions_version(cluster_id),
@@ -167,10 +173,9 @@ impl<'a> Planner<'a, '_> {
             settle: self.settle,
             guards,
             wake_at: self.wake_at,
-            more: self.orders.more,
-            changes: self
-                .orders
-                .into_changes(cluster_id, |node| view.assigned(node).generation),
+            more,
+            changes,
+            sizes,
         }
     }
 
@@ -182,23 +187,9 @@ impl<'a> Planner<'a, '_> {
             _ => None,
         });
         let nodes: std::collections::BTreeSet<_> = self.chosen.iter().copied().chain(lost).collect();
-        let settled: std::collections::BTreeSet<_> = self
-            .settle
-            .iter()
-            .filter_map(|settle| match settle {
-                Settle::Release { application_id, .. }
-                | Settle::ImagesPinned { application_id, .. }
-                | Settle::ReleaseFailed { application_id, .. }
-                | Settle::RemoveRequested { application_id, .. }
-                | Settle::Removed { application_id, .. } => Some(*application_id),
-                Settle::Lost { .. } | Settle::Drain { .. } => None,
-            })
-            .collect();
         let applications = self
             .concerned
             .iter()
-            // What is appended to has an expected version already.
-            .filter(|id| !settled.contains(id))
             .filter_map(|id| self.view.application(*id))
             .map(|row| Guard {
                 stream: StreamName::new(Category::Application, row.application_id),
@@ -216,7 +207,8 @@ impl<'a> Planner<'a, '_> {
     }
 }
 
-fn settle_bytes(settle: &Settle) -> usize {
+/// What the events of a settled thing take, at most, in bytes; of containers that are given up, each.
+pub(super) fn settle_bytes(settle: &Settle) -> usize {
     match settle {
         Settle::ReleaseFailed { events, .. } => events
             .iter()

@@ -1,20 +1,23 @@
 //! What a service asks of nodes, prepared once a plan.
 
 use super::{
+    block::Cause,
     domains, filters,
     pattern::Pattern,
     rejection::Refused,
-    world::{Resident, Site, World},
+    site::{Resident, Site},
+    world::{Known, World},
 };
 use crate::{
     engine_volume_name, is_node_local,
-    view::{ApplicationRow, ClusterRow},
+    view::{ApplicationRow, ClusterRow, SlotRow},
 };
 use berth_events::StopReason;
 use berth_events::spec::{Affinity, Amount, Constraint, Operator, ServiceSpec, Strategy};
+use berth_ids::ApplicationId;
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
 
@@ -29,6 +32,8 @@ pub(super) struct Rule<'a> {
     pub(super) text: &'a str,
     pub(super) pattern: Option<Pattern>,
     pub(super) soft: bool,
+    /// The services of which it speaks, if it speaks of services and they were looked for.
+    pub(super) meant: Option<Vec<Known<'a>>>,
 }
 
 impl Rule<'_> {
@@ -54,6 +59,7 @@ impl<'a> From<&'a Constraint> for Rule<'a> {
             text: &rule.pattern,
             pattern: Pattern::compile(&rule.pattern).ok(),
             soft: rule.soft,
+            meant: None,
         }
     }
 }
@@ -66,6 +72,7 @@ impl<'a> From<&'a Affinity> for Rule<'a> {
             text: &rule.pattern,
             pattern: Pattern::compile(&rule.pattern).ok(),
             soft: rule.soft,
+            meant: None,
         }
     }
 }
@@ -149,6 +156,15 @@ impl PerSite {
     }
 }
 
+/// A service that may not want another one's containers beside its own.
+#[derive(Debug)]
+pub(super) struct Wary<'a> {
+    pub(super) application_id: ApplicationId,
+    pub(super) service: &'a str,
+    /// It wants none of them; else that depends on the slot.
+    pub(super) of_all: bool,
+}
+
 /// What a service asks.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -168,8 +184,14 @@ pub(super) struct Request<'a> {
     pub(super) constraints: Vec<Rule<'a>>,
     pub(super) affinities: Vec<Rule<'a>>,
     per_site: OnceCell<PerSite>,
+    /// What is remembered of its slots.
+    pub(super) states: OnceCell<HashMap<u32, &'a SlotRow>>,
+    /// The dependency that its first containers wait for.
+    pub(super) unmet: OnceCell<Option<Cause>>,
     /// Hard rules about whom it does not want beside it.
     avoids: Rc<[Rule<'a>]>,
+    /// Services that may not want it beside them.
+    pub(super) wary: Vec<Wary<'a>>,
     /// A hard wish for neighbours that nobody but the service itself fulfils: its first container is free.
     pub(super) first_of_its_kind: bool,
 }
@@ -207,9 +229,16 @@ impl<'a> Request<'a> {
             affinities: spec.placement.affinities.iter().map(Rule::from).collect(),
             constraints,
             per_site: OnceCell::new(),
+            states: OnceCell::new(),
+            unmet: OnceCell::new(),
+            wary: Vec::new(),
             avoids: world.avoids(application.application_id, name),
             first_of_its_kind: false,
         };
+        for rule in &mut request.affinities {
+            rule.meant = filters::meant(rule, application.application_id, &world.services);
+        }
+        request.wary = filters::wary(&request, world.wary());
         request.first_of_its_kind = filters::is_first_of_its_kind(&request, sites);
         request
     }

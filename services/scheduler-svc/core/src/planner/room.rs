@@ -12,7 +12,7 @@ use super::{
     domains, filters,
     request::Request,
     service::Pass,
-    world::Site,
+    site::Site,
 };
 use crate::{
     is_node_local,
@@ -199,7 +199,7 @@ impl<'a> Planner<'a, '_> {
         victims: &mut Vec<&'a AllocationRow>,
     ) {
         for at in (0..victims.len()).rev() {
-            let Some(back) = self.world.resident_of(self.view, victims[at]) else {
+            let Some(back) = self.world.resident_of(victims[at]) else {
                 continue;
             };
             after.settle(back);

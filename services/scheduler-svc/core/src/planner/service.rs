@@ -13,7 +13,7 @@ use super::{
     request::Request,
     unwanted_reason,
 };
-use crate::view::{AllocationRow, ApplicationRow, Availability, SlotKey, SlotRow};
+use crate::view::{AllocationRow, ApplicationRow, Availability, SlotRow};
 use berth_events::{
     StopReason,
     spec::{ReschedulePolicy, ServiceMode, ServiceSpec},
@@ -73,11 +73,17 @@ impl<'a> Planner<'a, '_> {
         name: &'a str,
         spec: &'a ServiceSpec,
     ) -> bool {
-        let mut rows = self.view.allocations_of(application.application_id, name);
-        if rows.any(|row| self.pushed_out.contains(&row.allocation_id)) {
+        let pushed_out = self.pushed_out.iter();
+        let pushed_out = pushed_out.filter_map(|id| self.view.allocation(*id));
+        let own =
+            |row: &AllocationRow| row.application_id == application.application_id && row.service == name;
+        if pushed_out.into_iter().any(own) {
             // What is pushed out in this plan is leaving in the next one, which looks at the service again.
             self.orders.more = true;
             return false;
+        }
+        if self.is_calm(application, name, spec) {
+            return true;
         }
         let hash = application.hashes.get(name).map_or("", String::as_str);
         let mut request = Request::new(self.cluster, application, name, spec, hash, &self.world);
@@ -117,6 +123,35 @@ impl<'a> Planner<'a, '_> {
             self.report_blocked(&pass.request, std::mem::take(&mut pass.blocked));
         }
         pass.settled
+    }
+
+    /// Each slot has its one container, which is what and where it should be, and runs well: a closer look would
+    /// find nothing to do.
+    fn is_calm(&self, application: &ApplicationRow, name: &str, spec: &ServiceSpec) -> bool {
+        let id = application.application_id;
+        let (ServiceMode::Replicated { replicas }, Some(tally)) =
+            (spec.mode, self.view.index.service(id, name))
+        else {
+            return false;
+        };
+        let at_rest = application.settled && !application.stopped && application.removing.is_none();
+        let asked = application.restarts.contains_key(name) || self.view.blocked(id, name).is_some();
+        let tied =
+            spec.container.platform.is_some() || spec.placement.constraints.iter().any(|rule| !rule.soft);
+        if !at_rest || asked || tied {
+            return false;
+        }
+        let hash = application.hashes.get(name);
+        let pin = self.pins.get(&spec.container.image);
+        tally.fills(replicas)
+            && tally.is_well(spec.container.has_check())
+            && hash.is_some_and(|hash| tally.runs_only(hash))
+            && pin.is_none_or(|pin| tally.digests().all(|digest| digest == pin))
+            && self
+                .world
+                .closed
+                .iter()
+                .all(|at| self.world.sites[*at].count(id, name) == 0)
     }
 
     fn rows_of(&self, application: &ApplicationRow, name: &str) -> BTreeMap<u32, Vec<&'a AllocationRow>> {
@@ -318,11 +353,13 @@ impl<'a> Planner<'a, '_> {
     }
 
     pub(super) fn state_of(&self, request: &Request<'a>, slot: u32) -> Option<&'a SlotRow> {
-        self.view.slots.get(&SlotKey {
-            application_id: request.application.application_id,
-            service: request.name.to_owned(),
-            slot,
-        })
+        let states = request.states.get_or_init(|| {
+            let states = self
+                .view
+                .slots_of_service(request.application.application_id, request.name);
+            states.map(|(key, state)| (key.slot, state)).collect()
+        });
+        states.get(&slot).copied()
     }
 }
 

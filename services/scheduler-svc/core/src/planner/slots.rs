@@ -12,7 +12,7 @@ use crate::{
 };
 use berth_events::spec::{DependencyCondition, RestartCondition, RestartPolicy, ServiceMode};
 use berth_ids::Timestamp;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// The end of the last container counts: same specification, and nobody asked for a new start since.
 fn counts(request: &Request<'_>, state: &SlotRow) -> bool {
@@ -106,7 +106,7 @@ impl<'a> Planner<'a, '_> {
         if ran {
             return None;
         }
-        self.unmet(request)
+        request.unmet.get_or_init(|| self.unmet(request)).clone()
     }
 
     /// A slot that waits for its next attempt is on its way, reported or not: no room for another one's change.
@@ -149,26 +149,25 @@ impl<'a> Planner<'a, '_> {
                 .map(|at| self.world.sites[at].row.index)
                 .collect(),
         };
-        slots.iter().all(|slot| self.slot_meets(&other, *slot, condition))
+        let rows = self.view.allocations_of(application.application_id, on);
+        let ready: HashSet<u32> = rows
+            .filter(|row| is_ready(&other, row))
+            .map(|row| row.slot)
+            .collect();
+        slots.iter().all(|slot| match condition {
+            DependencyCondition::ServiceHealthy => ready.contains(slot),
+            _ => self.slot_has_met(&other, *slot, condition),
+        })
     }
 
-    fn slot_meets(&self, other: &Request<'a>, slot: u32, condition: DependencyCondition) -> bool {
+    /// What is remembered of a slot meets a condition.
+    fn slot_has_met(&self, other: &Request<'a>, slot: u32, condition: DependencyCondition) -> bool {
         let application = other.application;
-        let state = self.view.slots.get(&SlotKey {
-            application_id: application.application_id,
-            service: other.name.to_owned(),
-            slot,
-        });
-        let runs = || {
-            self.view
-                .allocations_of(application.application_id, other.name)
-                .any(|row| row.slot == slot && is_ready(other, row))
-        };
+        let state = self.state_of(other, slot);
         match condition {
             DependencyCondition::ServiceStarted => {
                 state.is_some_and(|state| state.ran_at > application.started_at) || is_complete(other, state)
             }
-            DependencyCondition::ServiceHealthy => runs(),
             DependencyCondition::ServiceCompletedSuccessfully => state.is_some_and(|state| {
                 counts(other, state)
                     && state
@@ -176,6 +175,7 @@ impl<'a> Planner<'a, '_> {
                         .as_ref()
                         .is_some_and(|ended| ended.exit_code == Some(0))
             }),
+            DependencyCondition::ServiceHealthy => false,
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     block::{BlockedSlot, Cause},
     choose::{Ask, Chosen, choose},
     service::{Pass, is_ready},
-    world::Resident,
+    site::Resident,
 };
 use crate::view::AllocationRow;
 use berth_events::{StopReason, spec::ServiceMode};

@@ -12,7 +12,9 @@ use berth_events::{
     AllocationRunning, Category, Event, Meta, Rejection, RejectionKind, ReportMark, StreamName,
     VolumesDropped, spec::DependencyCondition,
 };
-use berth_eventsourcing::{AppendError, AppendRequest, Expected, NewEvent, Sequencer, StreamAppend, View};
+use berth_eventsourcing::{
+    AppendError, AppendRequest, Change, Expected, NewEvent, Sequencer, StreamAppend, View,
+};
 use berth_ids::{AllocationId, ClusterId, EventId, NodeId, Timestamp};
 use std::collections::HashMap;
 
@@ -51,13 +53,22 @@ impl Stage {
         expected: Expected,
         events: Vec<Event>,
     ) -> Result<(), Rejection> {
-        self.append_all(vec![(stream, expected, events)])
+        self.append_all(vec![Change {
+            stream,
+            expected,
+            events,
+        }])
     }
 
-    fn append_all(&mut self, streams: Vec<(StreamName, Expected, Vec<Event>)>) -> Result<(), Rejection> {
+    fn append_all(&mut self, changes: Vec<Change>) -> Result<(), Rejection> {
         let mut heads: HashMap<StreamName, u64> = HashMap::new();
-        let mut appends = Vec::with_capacity(streams.len());
-        for (stream, expected, events) in streams {
+        let mut appends = Vec::with_capacity(changes.len());
+        for Change {
+            stream,
+            expected,
+            events,
+        } in changes
+        {
             if let Expected::Version(version) = expected {
                 heads.insert(stream.clone(), version);
             }
@@ -93,8 +104,8 @@ impl Stage {
         for _ in 0..MAX_REHEARSAL_PLANS {
             let plan = planner::plan(&self.view, self.cluster, self.now, ids);
             let last = plan.is_empty();
-            if !last {
-                self.append_all(plan.appends())?;
+            for part in plan.clone().into_decisions() {
+                self.append_all(part.changes)?;
             }
             plans.push(plan);
             if last {

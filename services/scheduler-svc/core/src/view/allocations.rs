@@ -48,6 +48,7 @@ impl SchedulerView {
         let Some(row) = self.allocations.get_mut(&id) else {
             return vec![];
         };
+        self.index.uncount(row, &self.specs);
         let slot = slot_of(row);
         let mut touched = vec![RowKey::new(kind::ALLOCATION, id), slot_key(&slot)];
         let state = self.slots.entry(slot).or_default();
@@ -101,17 +102,13 @@ impl SchedulerView {
             | AllocationEvent::Stopping(_)
             | AllocationEvent::VolumesDropped(_) => {}
         }
-        match phase_after(event) {
-            Some(phase) => touched.extend(self.set_phase(id, phase)),
-            None => touched.extend(self.forget_allocation(id)),
+        let after = phase_after(event);
+        row.phase = after.unwrap_or(row.phase);
+        self.index.count(row, &self.specs);
+        if after.is_none() {
+            touched.extend(self.forget_allocation(id));
         }
         touched
-    }
-
-    pub(super) fn set_phase(&mut self, id: AllocationId, phase: Phase) -> Option<RowKey> {
-        let row = self.allocations.get_mut(&id)?;
-        row.phase = phase;
-        Some(RowKey::new(kind::ALLOCATION, id))
     }
 
     /// Nothing of it is left anywhere.
@@ -119,7 +116,7 @@ impl SchedulerView {
         let Some(row) = self.allocations.remove(&id) else {
             return vec![];
         };
-        self.index.remove(&row);
+        self.index.remove(&row, &self.specs);
         let mut touched = vec![RowKey::new(kind::ALLOCATION, id)];
         if let Some(spec) = self.specs.get_mut(&row.spec_hash) {
             spec.users = spec.users.saturating_sub(1);

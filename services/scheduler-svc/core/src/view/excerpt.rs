@@ -20,7 +20,7 @@ impl SchedulerView {
             .collect();
         let mut index = Index::default();
         for row in allocations.values() {
-            index.insert(row);
+            index.insert(row, &self.specs);
         }
         Self {
             clusters: only(&self.clusters, |id| *id == cluster),

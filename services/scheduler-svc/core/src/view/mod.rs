@@ -10,6 +10,7 @@ mod nodes;
 mod placements;
 mod questions;
 mod rows;
+mod tally;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use rows::{
     AllocationRow, ApplicationRow, AssignedRow, Availability, BlockedRow, Cause, ClusterRow, DecisionsRow,
     Ended, Failure, GoodRelease, Home, NodeRow, SlotKey, SlotRow, SpecRow,
 };
+pub(crate) use tally::{NodeTally, is_resident};
 
 use berth_events::{Event, Recorded};
 use berth_eventsourcing::{RowError, RowKey, View};
@@ -109,13 +111,17 @@ impl View for SchedulerView {
             kind::ALLOCATION => {
                 put(&mut self.allocations, id.parse().ok(), &key, json)?;
                 if let Some(row) = id.parse().ok().and_then(|id| self.allocations.get(&id)) {
-                    self.index.insert(row);
+                    self.index.insert(row, &self.specs);
                 }
                 Ok(())
             }
             kind::SLOT => put(&mut self.slots, id.parse().ok(), &key, json),
             kind::BLOCKED => put(&mut self.blocked, service_key(id), &key, json),
-            kind::SPEC => put(&mut self.specs, Some(id.to_owned()), &key, json),
+            kind::SPEC => {
+                put(&mut self.specs, Some(id.to_owned()), &key, json)?;
+                self.index.learn(id, &self.specs, &self.allocations);
+                Ok(())
+            }
             _ => Err(row_error(&key, None)),
         }
     }

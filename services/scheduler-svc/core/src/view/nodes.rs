@@ -1,7 +1,7 @@
 //! Folds clusters and nodes.
 
 use super::{Availability, ClusterRow, NodeRow, SchedulerView, kind};
-use crate::{allocation::Phase, application::cluster_of_turn};
+use crate::application::cluster_of_turn;
 use berth_events::{ClusterEvent, NodeEvent, NodeJoined, Quotas, Recorded};
 use berth_eventsourcing::RowKey;
 use berth_ids::NodeId;
@@ -129,7 +129,6 @@ impl SchedulerView {
                 self.slots.entry(slot.clone()).or_default().cause = Some("node_removed".to_owned());
                 touched.push(super::slot_key(&slot));
             }
-            touched.extend(self.set_phase(id, Phase::Lost));
             touched.extend(self.forget_allocation(id));
         }
         touched

@@ -49,9 +49,11 @@ impl SchedulerView {
         let Some(row) = self.allocations.get_mut(&order.allocation_id) else {
             return vec![];
         };
+        self.index.uncount(row, &self.specs);
         row.stop = Some(order.reason);
         row.stop_at = position;
         row.stop_by.clone_from(&order.by);
+        self.index.count(row, &self.specs);
         let live = row.phase.is_live();
         let slot = slot_of(row);
         let mut touched = vec![RowKey::new(kind::ALLOCATION, order.allocation_id)];
@@ -70,6 +72,9 @@ impl SchedulerView {
         decided: &PlacementDecided,
         placed: &Placed,
     ) -> Vec<RowKey> {
+        if let Some(known) = self.allocations.remove(&placed.allocation_id) {
+            self.index.remove(&known, &self.specs);
+        }
         let row = AllocationRow {
             allocation_id: placed.allocation_id,
             cluster_id: decided.cluster_id,
@@ -108,6 +113,8 @@ impl SchedulerView {
                     users: 0,
                 });
             spec.users += 1;
+            self.index
+                .learn(&placed.spec_hash, &self.specs, &self.allocations);
         }
         touched.extend(self.remember_home(decided, placed, &slot));
         let state = self.slots.entry(slot).or_default();
@@ -117,7 +124,7 @@ impl SchedulerView {
         }
         state.cause = None;
         state.pushed_out_by = None;
-        self.index.insert(&row);
+        self.index.insert(&row, &self.specs);
         self.allocations.insert(placed.allocation_id, row);
         touched
     }

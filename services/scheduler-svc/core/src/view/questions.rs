@@ -129,6 +129,21 @@ impl SchedulerView {
         self.slots.get(key)
     }
 
+    /// What is remembered of the slots of a service, in order.
+    pub(crate) fn slots_of_service<'a>(
+        &'a self,
+        application_id: ApplicationId,
+        service: &'a str,
+    ) -> impl Iterator<Item = (&'a SlotKey, &'a SlotRow)> {
+        let from = SlotKey {
+            application_id,
+            service: service.to_owned(),
+            slot: 0,
+        };
+        let slots = self.slots.range(from..);
+        slots.take_while(move |(key, _)| key.application_id == application_id && key.service == service)
+    }
+
     /// Why slots of a service are not placed, if some are not.
     pub fn blocked(&self, application: ApplicationId, service: &str) -> Option<&BlockedRow> {
         self.blocked.get(&(application, service.to_owned()))

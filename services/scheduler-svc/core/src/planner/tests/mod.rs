@@ -8,6 +8,7 @@ mod domains;
 mod faults;
 mod images;
 mod lifecycle;
+mod parts;
 mod priorities;
 pub(crate) mod properties;
 mod releases;
