@@ -30,6 +30,8 @@ const CLUSTER: ClusterId = ClusterId::from_u128(1);
 const ZONES: u32 = 10;
 /// Replicas of one service of the filling.
 const REPLICAS: u32 = 1_000;
+/// How often each plan is made.
+const REPEATS: u32 = 5;
 /// Plans in a row before something is wrong.
 const MAX_PLANS: u32 = 100_000;
 
@@ -284,29 +286,46 @@ impl Lab {
 
     async fn settle(&mut self) -> Result<Took> {
         let mut took = Took::default();
-        let began = Instant::now();
         for _ in 0..MAX_PLANS {
-            let started = Instant::now();
-            let made = plan(&self.view, CLUSTER, self.now, &mut || {
-                AllocationId::from_uuid(Uuid::now_v7())
-            });
-            if made.is_empty() {
-                ensure!(!made.more, "a plan says that there is more, and is empty");
-                took.idle = started.elapsed();
-                took.whole = began.elapsed().saturating_sub(took.idle);
+            let (parts, placed, planned) = self.plan()?;
+            if parts.is_empty() {
+                took.idle = planned;
                 return Ok(took);
             }
-            let placed = made.changes.iter().map(|change| change.place.len());
-            took.placed += placed.sum::<usize>();
-            let parts = made.into_decisions();
-            took.planning += started.elapsed();
+            took.placed += placed;
+            took.planning += planned;
+            took.whole += planned;
             took.plans += 1;
+            let started = Instant::now();
             for part in parts {
                 took.appends += 1;
                 self.append(part).await?;
             }
+            took.whole += started.elapsed();
         }
         None.context("plans never end")
+    }
+
+    /// The same plan several times; the best counts, since nothing but the machine makes a difference.
+    fn plan(&self) -> Result<(Vec<Decision>, usize, Duration)> {
+        let mut best = Duration::MAX;
+        let mut last = None;
+        for _ in 0..REPEATS {
+            let started = Instant::now();
+            let made = plan(&self.view, CLUSTER, self.now, &mut || {
+                AllocationId::from_uuid(Uuid::now_v7())
+            });
+            ensure!(
+                !(made.is_empty() && made.more),
+                "a plan says that there is more, and is empty"
+            );
+            let placed = made.changes.iter().map(|change| change.place.len()).sum();
+            let parts = made.into_decisions();
+            best = best.min(started.elapsed());
+            last = Some((parts, placed));
+        }
+        let (parts, placed) = last.context("no plan was made")?;
+        Ok((parts, placed, best))
     }
 }
 

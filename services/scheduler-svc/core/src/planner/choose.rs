@@ -179,7 +179,7 @@ pub(super) fn score(
             .get(level)
             .map_or(0, |level| -i64::from(level.count(at)))
     };
-    let own = site.count(request.application.application_id, request.name);
+    let own = request.count(site);
     let (zone, second, third, node) = (spread(0), spread(1), spread(2), -i64::from(own));
     let image = request.spec.container.image.as_str();
     let bonus = if site.has_image(image) { IMAGE_BONUS } else { 0 };

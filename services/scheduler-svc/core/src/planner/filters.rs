@@ -168,7 +168,7 @@ pub(super) fn value_of(node: &NodeRow, key: &str) -> Option<String> {
 
 fn per_node(site: &Site<'_>, request: &Request<'_>) -> Result<(), Refused> {
     let limit = request.spec.placement.max_replicas_per_node;
-    if limit == 0 || site.count(request.application.application_id, request.name) < limit {
+    if limit == 0 || request.count(site) < limit {
         Ok(())
     } else {
         Err(Refused::PerNode { limit })

@@ -134,7 +134,7 @@ impl PerSite {
         domains::keep_promises(request, sites, &mut fixed);
         let mut levels = levels(spec, sites);
         for (at, site) in sites.iter().enumerate() {
-            let count = site.count(request.application.application_id, request.name);
+            let count = request.count(site);
             for level in &mut levels {
                 level.add(at, count);
             }
@@ -183,6 +183,8 @@ pub(super) struct Request<'a> {
     pub(super) engine_volumes: BTreeSet<String>,
     pub(super) constraints: Vec<Rule<'a>>,
     pub(super) affinities: Vec<Rule<'a>>,
+    /// Containers of it were there when the plan began.
+    is_there: bool,
     per_site: OnceCell<PerSite>,
     /// What is remembered of its slots.
     pub(super) states: OnceCell<HashMap<u32, &'a SlotRow>>,
@@ -228,6 +230,7 @@ impl<'a> Request<'a> {
                 .collect(),
             affinities: spec.placement.affinities.iter().map(Rule::from).collect(),
             constraints,
+            is_there: world.has_any(application.application_id, name),
             per_site: OnceCell::new(),
             states: OnceCell::new(),
             unmet: OnceCell::new(),
@@ -241,6 +244,14 @@ impl<'a> Request<'a> {
         request.wary = filters::wary(&request, world.wary());
         request.first_of_its_kind = filters::is_first_of_its_kind(&request, sites);
         request
+    }
+
+    /// How many of its containers a site has or will have.
+    pub(super) fn count(&self, site: &Site<'_>) -> u32 {
+        if !self.is_there && site.is_untouched() {
+            return 0;
+        }
+        site.count(self.application.application_id, self.name)
     }
 
     /// What nodes say to the service; computed when it is first asked, which most services never are in a plan.

@@ -10,10 +10,10 @@ use super::{
     orders::Parcel,
     rejection::Refused,
     release::Rollout,
-    request::Request,
+    request::{Request, Rule},
     unwanted_reason,
 };
-use crate::view::{AllocationRow, ApplicationRow, Availability, SlotRow};
+use crate::view::{AllocationRow, ApplicationRow, Availability, ServiceTally, SlotRow};
 use berth_events::{
     StopReason,
     spec::{ReschedulePolicy, ServiceMode, ServiceSpec},
@@ -127,7 +127,7 @@ impl<'a> Planner<'a, '_> {
 
     /// Each slot has its one container, which is what and where it should be, and runs well: a closer look would
     /// find nothing to do.
-    fn is_calm(&self, application: &ApplicationRow, name: &str, spec: &ServiceSpec) -> bool {
+    fn is_calm(&self, application: &ApplicationRow, name: &str, spec: &'a ServiceSpec) -> bool {
         let id = application.application_id;
         let (ServiceMode::Replicated { replicas }, Some(tally)) =
             (spec.mode, self.view.index.service(id, name))
@@ -136,9 +136,7 @@ impl<'a> Planner<'a, '_> {
         };
         let at_rest = application.settled && !application.stopped && application.removing.is_none();
         let asked = application.restarts.contains_key(name) || self.view.blocked(id, name).is_some();
-        let tied =
-            spec.container.platform.is_some() || spec.placement.constraints.iter().any(|rule| !rule.soft);
-        if !at_rest || asked || tied {
+        if !at_rest || asked {
             return false;
         }
         let hash = application.hashes.get(name);
@@ -147,11 +145,19 @@ impl<'a> Planner<'a, '_> {
             && tally.is_well(spec.container.has_check())
             && hash.is_some_and(|hash| tally.runs_only(hash))
             && pin.is_none_or(|pin| tally.digests().all(|digest| digest == pin))
-            && self
-                .world
-                .closed
-                .iter()
-                .all(|at| self.world.sites[*at].count(id, name) == 0)
+            && self.suits_all(spec, tally)
+    }
+
+    /// Every node that has containers of a service takes them still.
+    fn suits_all(&self, spec: &'a ServiceSpec, tally: &ServiceTally) -> bool {
+        let constraints: Vec<Rule<'a>> = spec.placement.constraints.iter().map(Rule::from).collect();
+        let tied = !constraints.is_empty() || spec.container.platform.is_some();
+        if !tied && self.world.closed.is_empty() {
+            return true;
+        }
+        let rows = tally.nodes().map(|node| self.view.node(node));
+        let mut rows = rows.map(|row| row.filter(|row| !self.world.is_closed(row.node_id)));
+        rows.all(|row| row.is_some_and(|row| filters::suits(row, spec, &constraints).is_ok()))
     }
 
     fn rows_of(&self, application: &ApplicationRow, name: &str) -> BTreeMap<u32, Vec<&'a AllocationRow>> {

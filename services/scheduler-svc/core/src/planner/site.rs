@@ -163,6 +163,11 @@ impl<'a> Site<'a> {
         self.tally.is_some_and(NodeTally::has_lost)
     }
 
+    /// The plan has not changed what is here.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.moved.is_empty()
+    }
+
     /// How many containers of a service are here or will be.
     pub(super) fn count(&self, application: ApplicationId, service: &str) -> u32 {
         let before = self.tally.map_or(0, |tally| tally.count(application, service));

@@ -25,8 +25,8 @@ pub(super) struct World<'a> {
     source: Rc<Source<'a>>,
     /// Sites on which room is made, as they will be.
     promised: BTreeMap<usize, Site<'a>>,
-    /// Sites that take nothing new, or whose node is lost.
-    pub(super) closed: Vec<usize>,
+    /// Nodes that take nothing new, or are lost.
+    pub(super) closed: BTreeSet<NodeId>,
     /// Services that have containers or may get some, with the names of their applications.
     pub(super) services: Vec<Known<'a>>,
     /// The least importance that a service of the cluster has.
@@ -55,10 +55,10 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(at, site)| (site.row.node_id, at))
             .collect();
-        let open = |site: &Site<'_>| !site.row.lost && site.row.availability == Availability::Active;
-        let closed = (0..sites.len()).filter(|at| !open(&sites[*at]));
+        let closed = sites.iter().map(|site| site.row);
+        let closed = closed.filter(|row| row.lost || row.availability != Availability::Active);
         Self {
-            closed: closed.collect(),
+            closed: closed.map(|row| row.node_id).collect(),
             services: known_services(view, cluster),
             sites,
             by_id,
@@ -107,6 +107,12 @@ impl<'a> World<'a> {
         self.source.resident(row)
     }
 
+    /// A service had containers when the plan began.
+    pub(super) fn has_any(&self, application: ApplicationId, service: &str) -> bool {
+        let index = &self.source.view.index;
+        index.service(application, service).is_some()
+    }
+
     /// Whom each service does not want beside it, where it says so.
     pub(super) fn wary(&self) -> &Avoids<'a> {
         &self.source.avoids
@@ -121,6 +127,11 @@ impl<'a> World<'a> {
     pub(super) fn has_avoided(&self, subject: impl Fn(&str) -> bool) -> bool {
         let mut rules = self.source.avoids.values().flat_map(|rules| rules.iter());
         rules.any(|rule| subject(rule.subject))
+    }
+
+    /// A node of the cluster takes nothing new, or is lost, or is in another one.
+    pub(super) fn is_closed(&self, node: NodeId) -> bool {
+        self.closed.contains(&node) || !self.by_id.contains_key(&node)
     }
 
     pub(super) fn site_of(&self, node: NodeId) -> Option<usize> {

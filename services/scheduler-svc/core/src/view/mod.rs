@@ -20,7 +20,7 @@ pub use rows::{
     AllocationRow, ApplicationRow, AssignedRow, Availability, BlockedRow, Cause, ClusterRow, DecisionsRow,
     Ended, Failure, GoodRelease, Home, NodeRow, SlotKey, SlotRow, SpecRow,
 };
-pub(crate) use tally::{NodeTally, is_resident};
+pub(crate) use tally::{NodeTally, ServiceTally, is_resident};
 
 use berth_events::{Event, Recorded};
 use berth_eventsourcing::{RowError, RowKey, View};

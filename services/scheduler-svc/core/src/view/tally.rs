@@ -6,7 +6,7 @@
 use super::AllocationRow;
 use crate::allocation::Phase;
 use berth_events::spec::ContainerSpec;
-use berth_ids::ApplicationId;
+use berth_ids::{ApplicationId, NodeId};
 use std::collections::BTreeMap;
 
 /// What is on a node.
@@ -146,6 +146,8 @@ impl NodeTally {
 pub(crate) struct ServiceTally {
     /// How many each slot has, also ended ones that are still there.
     slots: BTreeMap<u32, u32>,
+    /// How many each node has.
+    nodes: BTreeMap<NodeId, u32>,
     /// All of them.
     containers: usize,
     /// They run, nobody told them to stop, and no check says otherwise.
@@ -174,6 +176,11 @@ impl ServiceTally {
         well == self.containers
     }
 
+    /// Nodes that have any.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
+    }
+
     /// None runs another specification.
     pub(crate) fn runs_only(&self, hash: &str) -> bool {
         self.hashes.keys().all(|known| known == hash)
@@ -186,6 +193,7 @@ impl ServiceTally {
 
     pub(super) fn add(&mut self, row: &AllocationRow) {
         *self.slots.entry(row.slot).or_default() += 1;
+        *self.nodes.entry(row.node_id).or_default() += 1;
         self.containers += 1;
         self.running += usize::from(is_running(row));
         self.checked += usize::from(is_running(row) && row.healthy == Some(true));
@@ -198,6 +206,7 @@ impl ServiceTally {
     /// Takes away what [`Self::add`] has added for the same row.
     pub(super) fn subtract(&mut self, row: &AllocationRow) {
         take(&mut self.slots, &row.slot);
+        take(&mut self.nodes, &row.node_id);
         self.containers = self.containers.saturating_sub(1);
         let running = usize::from(is_running(row));
         let checked = usize::from(is_running(row) && row.healthy == Some(true));
