@@ -5,6 +5,7 @@
 //! platform is dropped.
 
 mod bus;
+mod client;
 mod platform;
 mod ports;
 mod process;
@@ -12,6 +13,7 @@ mod tls;
 mod truth;
 
 pub use bus::{BusUser, StolenNode};
+pub use client::Client;
 pub use platform::{Form, Platform, SERVICES, items, path};
 pub use process::{Process, binary, signal, wait_for};
 pub use tls::{Connection, expired_server, in_the_clear, port_of};

@@ -1,13 +1,8 @@
 //! Releases on real engines, with a client that requests all the time through the containers' own addresses.
 
 use anyhow::{Context, Result, ensure};
-use berth_e2e::{Form, IMAGE, Platform, engines_equal_desired, items, path, wait_for};
-use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use berth_e2e::{Client, Form, IMAGE, Platform, engines_equal_desired, items, path, wait_for};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long the engines may take to become what should be.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -40,93 +35,20 @@ fn file(services: &str) -> String {
     format!("services:\n{services}")
 }
 
-/// Containers that are said to be healthy: id, node and address.
-fn healthy(platform: &Platform) -> Result<BTreeMap<String, (usize, String)>> {
-    let mut found = BTreeMap::new();
-    let containers = items(&platform.json(&["ps", "shop"])?);
-    let well = |container: &&Value| container["health"] == "healthy" && container["state"] == "running";
-    for container in containers.iter().filter(well) {
-        let addresses = container["addresses"].as_object();
-        let address = addresses.and_then(|addresses| addresses.values().find_map(Value::as_str));
-        let node = container["node"].as_str().unwrap_or_default();
-        found.insert(
-            container["id"].to_string(),
-            (
-                node.trim_start_matches('n')
-                    .parse()
-                    .context("the node's number")?,
-                address
-                    .with_context(|| format!("an address of {container}"))?
-                    .to_owned(),
-            ),
-        );
-    }
-    Ok(found)
-}
+const CLIENT: Client = Client {
+    application: "shop",
+    least: REPLICAS,
+};
 
-/// What a container says to who asks it from its node.
-fn ask(platform: &Platform, node: usize, address: &str) -> Option<String> {
-    // Not busybox: its static build cannot look names up outside a container.
-    let request = format!("exec 3<>/dev/tcp/{address}/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3");
-    let mut command = platform.lab.nodes()[node - 1].command("timeout");
-    let output = command.args(["2", "bash", "-c", &request]).output().ok()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let last = said.lines().last().map(|line| line.trim().to_owned());
-    last.filter(|_| output.status.success())
-}
-
-/// What every healthy container answers now, by id.
-fn answers_of(
-    platform: &Platform,
-    containers: &BTreeMap<String, (usize, String)>,
-) -> BTreeMap<String, String> {
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = containers
-            .iter()
-            .map(|(id, (node, address))| (id, scope.spawn(|| ask(platform, *node, address))))
-            .collect();
-        let said = asked.into_iter();
-        said.filter_map(|(id, thread)| Some((id.clone(), thread.join().ok()??)))
-            .collect()
+/// Requests without a pause while something is done: none fails.
+fn uninterrupted(platform: &Platform, deed: impl FnOnce() -> Result<()>) -> Result<()> {
+    CLIENT.asks_during(platform, deed).map(|requests| {
+        println!("{requests} requests, none failed");
     })
 }
 
 fn answers(platform: &Platform) -> Result<Vec<String>> {
-    let mut answers: Vec<String> = answers_of(platform, &healthy(platform)?).into_values().collect();
-    answers.sort();
-    Ok(answers)
-}
-
-/// Requests without a pause while something is done. At every moment there are enough healthy containers,
-/// and each that stays healthy answers.
-fn uninterrupted(platform: &Platform, deed: impl FnOnce() -> Result<()>) -> Result<()> {
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            let mut looks = 0;
-            while !over.load(Ordering::Relaxed) {
-                let before = healthy(platform)?;
-                ensure!(
-                    before.len() >= REPLICAS,
-                    "only {} containers were healthy",
-                    before.len()
-                );
-                let answers = answers_of(platform, &before);
-                let after = healthy(platform)?;
-                let silent = before
-                    .keys()
-                    .find(|id| after.contains_key(*id) && !answers.contains_key(*id));
-                ensure!(silent.is_none(), "a healthy container did not answer: {silent:?}");
-                looks += 1;
-            }
-            ensure!(looks > 0, "the client never looked");
-            Ok(())
-        });
-        let done = deed();
-        over.store(true, Ordering::Relaxed);
-        client.join().map_err(|_| anyhow::anyhow!("the client broke"))??;
-        done
-    })
+    CLIENT.answers(platform)
 }
 
 fn states(platform: &Platform) -> Result<Vec<String>> {
@@ -245,7 +167,7 @@ fn a_release_outlives_the_platform(platform: &mut Platform) -> Result<()> {
     Ok(())
 }
 
-fn two_colours_stand_side_by_side(platform: &Platform) -> Result<()> {
+fn green(platform: &Platform) -> Result<()> {
     let serve = "mkdir -p /srv; echo five > /srv/index.html; exec httpd -f -p 80 -h /srv";
     let green = platform.file("green.yml", &file(&service("web-2", serve)))?;
     let deploy = [
@@ -260,14 +182,20 @@ fn two_colours_stand_side_by_side(platform: &Platform) -> Result<()> {
         "90s",
     ];
     platform.berth(&deploy)?;
-    runs(platform, &["web", "web-2"])?;
+    runs(platform, &["web", "web-2"])
+}
+
+fn weights(platform: &Platform, wanted: &serde_json::Value) -> Result<()> {
+    let shown = platform.json(&["app", "show", "shop"])?;
+    ensure!(shown["weights"] == *wanted, "{}", shown["weights"]);
+    Ok(())
+}
+
+fn two_colours_stand_side_by_side(platform: &Platform) -> Result<()> {
+    uninterrupted(platform, || green(platform))?;
     let shown = platform.json(&["app", "show", "shop"])?;
     ensure!(shown["status"] == "awaiting_confirmation", "{}", shown["status"]);
-    ensure!(
-        shown["weights"] == serde_json::json!({"web": 100, "web-2": 0}),
-        "{}",
-        shown["weights"]
-    );
+    weights(platform, &serde_json::json!({"web": 100, "web-2": 0}))?;
     let blue = platform.file("blue.yml", &file(&web("six")))?;
     let second = platform.try_berth(&["deploy", &path(&blue), "--name", "shop"])?;
     let said = String::from_utf8_lossy(&second.stderr);
@@ -275,9 +203,51 @@ fn two_colours_stand_side_by_side(platform: &Platform) -> Result<()> {
         !second.status.success() && said.contains("Conflicts with unconfirmed updates"),
         "{said}"
     );
-    platform.berth(&["release", "weight", "shop", "web=50", "web-2=50"])?;
-    platform.berth(&["release", "confirm", "shop", "--wait", "--timeout", "90s"])?;
-    runs(platform, &["web-2"])?;
+    // Taken back with all the traffic on the new side: the old one has it all again.
+    platform.berth(&["release", "weight", "shop", "web=0", "web-2=100"])?;
+    let back = ["rollback", "shop", "--wait", "--timeout", "90s"];
+    uninterrupted(platform, || platform.berth(&back).map(|_| ()))?;
+    weights(platform, &serde_json::json!({"web": 100}))?;
+    runs(platform, &["web"])?;
+    ensure!(answers(platform)? == ["four"; REPLICAS]);
+    // Once more, confirmed; and what was confirmed is taken back too.
+    uninterrupted(platform, || {
+        green(platform)?;
+        platform.berth(&["release", "weight", "shop", "web=50", "web-2=50"])?;
+        platform.berth(&["release", "confirm", "shop", "--wait", "--timeout", "90s"])?;
+        runs(platform, &["web-2"])
+    })?;
     ensure!(answers(platform)? == ["five"; REPLICAS]);
+    uninterrupted(platform, || platform.berth(&back).map(|_| ()))?;
+    runs(platform, &["web"])?;
+    ensure!(answers(platform)? == ["four"; REPLICAS]);
+    the_record_ties_it_together(platform)
+}
+
+/// The last release of the story, as `berth release show` prints it.
+fn the_record_ties_it_together(platform: &Platform) -> Result<()> {
+    let shown = platform.json(&["release", "show", "shop"])?;
+    let containers = items(&shown["containers"]);
+    let own = containers.iter().filter(|one| one["service"] == "web");
+    ensure!(own.clone().count() == REPLICAS, "{containers:?}");
+    ensure!(
+        own.clone()
+            .all(|one| one["ready_at"].is_string() && one["health"] == "healthy"),
+        "{containers:?}"
+    );
+    ensure!(
+        shown["weights"] == serde_json::json!({"web": 100}),
+        "{}",
+        shown["weights"]
+    );
+    let timeline = items(&shown["timeline"]);
+    let told = |what: &str| {
+        let mut steps = timeline.iter().filter_map(|step| step["what"].as_str());
+        steps.any(|step| step.contains(what))
+    };
+    ensure!(
+        told("brings release") && told("web.1 is healthy") && told("ended: running"),
+        "{timeline:?}"
+    );
     Ok(())
 }
