@@ -9,6 +9,7 @@
 //! a time, and for changes and restarts without a policy.
 
 mod block;
+mod calm;
 mod candidates;
 mod choose;
 mod countable;

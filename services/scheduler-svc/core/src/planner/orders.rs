@@ -60,6 +60,12 @@ impl<'a> Orders<'a> {
         self.more && (self.events >= MAX_PLAN_EVENTS || self.bytes + FULL_BYTES > MAX_PLAN_BYTES)
     }
 
+    /// Events, bytes, and whether there is more to come.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize, bool) {
+        (self.events, self.bytes, self.more)
+    }
+
     fn admits(&mut self, node: NodeId, bytes: usize) -> bool {
         let change = self.changes.get(&node);
         let (orders, used) = change.map_or((0, 0), |change| {
