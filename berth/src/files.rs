@@ -172,18 +172,36 @@ impl Project {
             overrides: &self.overrides,
             profiles: &self.profiles,
             project_directory: None,
+            builds: berth_compose::Builds::Later,
         }
+    }
+
+    /// What the file means, as far as that is known here.
+    fn parsed(&self) -> Result<berth_compose::Parsed, Vec<berth_compose::Diagnostic>> {
+        // What a printed template leaves to the vault is no fault: the platform fills it in.
+        let text = self.text.replace(&format!(":?{}}}", berth_compose::KEPT), ":-}");
+        berth_compose::parse(&berth_compose::Input {
+            text: &text,
+            ..self.input(None)
+        })
     }
 
     /// Whether the file has `name:`.
     pub fn names_itself(&self) -> bool {
-        // What a printed template leaves to the vault is no fault: the platform fills it in.
-        let text = self.text.replace(&format!(":?{}}}", berth_compose::KEPT), ":-}");
-        let input = berth_compose::Input {
-            text: &text,
-            ..self.input(None)
-        };
-        berth_compose::parse(&input).is_ok_and(|parsed| parsed.name.is_some())
+        self.own_name().is_some()
+    }
+
+    /// The name that the file gives.
+    pub fn own_name(&self) -> Option<String> {
+        self.parsed().ok().and_then(|parsed| parsed.name)
+    }
+
+    /// How images are built, by service.
+    ///
+    /// # Errors
+    /// The faults of the file.
+    pub fn builds(&self) -> Result<BTreeMap<String, berth_compose::Build>, Vec<berth_compose::Diagnostic>> {
+        Ok(self.parsed()?.builds)
     }
 
     /// The folder's name as a name of an application.

@@ -8,6 +8,7 @@ mod docs;
 mod exit;
 mod files;
 mod output;
+mod packing;
 mod server;
 
 use clap::Parser as _;

@@ -73,6 +73,9 @@ pub struct Deploy {
     /// What goes live, and how
     #[command(flatten)]
     pub what: DeploySource,
+    /// Build nothing: take the images of services with `build` as their registry has them
+    #[arg(long)]
+    pub no_build: bool,
     /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
     #[arg(long)]
     pub abandon_volume: bool,
@@ -95,6 +98,9 @@ pub struct Update {
     /// How it goes live
     #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
     pub method: Method,
+    /// Build nothing: take the images of services with `build` as their registry has them
+    #[arg(long)]
+    pub no_build: bool,
     /// Let containers that a local volume holds to a node start elsewhere, with an empty volume
     #[arg(long)]
     pub abandon_volume: bool,

@@ -1,6 +1,7 @@
 //! The command line: every command, option and example. Nothing here does anything.
 
 mod application;
+mod build;
 mod cluster;
 mod local;
 mod node;
@@ -17,6 +18,7 @@ pub use application::{
     AbandonVolume, AppCommand, Deploy, DeploySource, Events, Inspect, Logs, Ps, Remove, Restart, Run, Scale,
     StopStart, Top, Update, Variables, Wait, Why,
 };
+pub use build::BuildArgs;
 pub use cluster::{ClusterCommand, CreateCluster, SetCluster};
 pub use local::{Check, Completions, Login};
 pub use node::{Drain, LabelNode, NodeCommand, NodeResource};
@@ -134,6 +136,11 @@ pub enum Command {
     Node(NodeCommand),
     /// Bring a Compose file live
     Deploy(Deploy),
+    /// Build the images of a Compose file on nodes, and push them to their registry
+    Build(BuildArgs),
+    /// List images that nodes have built
+    #[command(after_help = "EXAMPLES\n  berth builds\n  berth builds -o json")]
+    Builds,
     /// Say what a deploy would do: what differs, which containers come, stay and go, where and why
     Plan(Plan),
     /// Run one image as an application

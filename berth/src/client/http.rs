@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// The key of the next write: the one that was given, with a number from the second write on.
-    fn next_key(&self) -> String {
+    pub(super) fn next_key(&self) -> String {
         let Some(key) = &self.key else {
             return berth_service_kit::new_id::<berth_ids::Uuid>().to_string();
         };
@@ -221,7 +221,7 @@ impl Client {
         Ok(Lines::new(accepted(response).await?))
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.trim());
@@ -272,7 +272,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let text = chain(error);
         let message = format!("the platform at {} does not answer: {text}", self.base);
         let refused = text.contains("certificate");
@@ -315,7 +315,7 @@ fn refused_certificate(error: &reqwest::Error) -> bool {
     chain(error).contains("certificate")
 }
 
-async fn accepted(response: Response) -> Outcome<Response> {
+pub(super) async fn accepted(response: Response) -> Outcome<Response> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);

@@ -38,7 +38,11 @@ pub async fn run(session: &Session, command: AppCommand) -> Outcome {
     match command {
         AppCommand::Ls => list(session).await,
         AppCommand::Show(target) => {
-            let application: Application = session.client.get(&path(session, &target.app, "")).await?;
+            let asked = query(&path(session, &target.app, ""), &[("registry", "true")]);
+            let application: Application = session.client.get(&asked).await?;
+            for news in &application.image_news {
+                session.printer.note(&news.text());
+            }
             session.printer.print(&application, fields)
         }
         AppCommand::Template(target) => {

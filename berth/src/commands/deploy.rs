@@ -1,6 +1,6 @@
 //! Bringing Compose files and images live.
 
-use super::{Session, cluster::parse_name, template, volumes, wait, watch};
+use super::{Session, build, cluster::parse_name, template, volumes, wait, watch};
 use crate::{
     cli::{Deploy, DeploySource, Run, Update, Variables, Wait},
     client::{diagnostic, encode},
@@ -10,14 +10,21 @@ use crate::{
 };
 use berth_api::{ComposeSource, Deployed, ImageSource, Severity};
 use reqwest::Method;
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Carries out `berth deploy`.
 ///
 /// # Errors
 /// The file is wrong, the platform refused, or it is not ready in time.
 pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
-    let body = request(&args.what)?;
+    let (mut body, project) = read_request(&args.what)?;
+    if let (Some(project), Some(compose)) = (&project, &mut body.compose) {
+        let name = body.name.as_ref().map(ToString::to_string);
+        compose.built = build::for_deploy(session, project, name, !args.no_build).await?;
+    }
     let cluster = session.cluster().await?;
     let path = format!("/v1/clusters/{}/applications", encode(&cluster));
     let deployed: Deployed = session.client.post(&path, &body).await?;
@@ -29,6 +36,11 @@ pub async fn deploy(session: &Session, args: Deploy) -> Outcome {
 
 /// What a deploy of a file sends.
 pub(super) fn request(what: &DeploySource) -> Outcome<berth_api::Deploy> {
+    Ok(read_request(what)?.0)
+}
+
+/// What a deploy sends, and the file that it comes from, if it is one of this machine.
+fn read_request(what: &DeploySource) -> Outcome<(berth_api::Deploy, Option<Project>)> {
     let mut body = berth_api::Deploy {
         name: what.name.as_deref().map(parse_name).transpose()?,
         method: what.method.into(),
@@ -41,9 +53,10 @@ pub(super) fn request(what: &DeploySource) -> Outcome<berth_api::Deploy> {
         if body.name.is_none() && !project.names_itself() {
             body.name = Some(parse_name(&project.folder_name())?);
         }
-        body.compose = Some(source(project));
+        body.compose = Some(source(project.clone()));
+        return Ok((body, Some(project)));
     }
-    Ok(body)
+    Ok((body, None))
 }
 
 /// Carries out `berth update`.
@@ -52,8 +65,10 @@ pub(super) fn request(what: &DeploySource) -> Outcome<berth_api::Deploy> {
 /// As [`deploy`].
 pub async fn update(session: &Session, args: Update) -> Outcome {
     let project = read(&args.file, &args.variables)?;
+    let mut compose = source(project.clone());
+    compose.built = build::for_deploy(session, &project, Some(args.app.clone()), !args.no_build).await?;
     let body = berth_api::Deploy {
-        compose: Some(source(project)),
+        compose: Some(compose),
         method: args.method.into(),
         ..berth_api::Deploy::default()
     };
@@ -104,6 +119,7 @@ fn source(project: Project) -> ComposeSource {
         binaries: project.binaries,
         overrides: project.overrides,
         profiles: project.profiles,
+        built: BTreeMap::new(),
     }
 }
 

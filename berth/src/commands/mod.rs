@@ -2,6 +2,7 @@
 
 mod agent;
 mod application;
+mod build;
 mod cluster;
 mod config;
 mod deploy;
@@ -55,6 +56,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Registry(command) => registry::run(&session()?, command).await,
         Command::Node(command) => node::run(&session()?, command).await,
         Command::Deploy(args) => deploy::deploy(&session()?, args).await,
+        Command::Build(args) => build::run(&session()?, args).await,
+        Command::Builds => build::list(&session()?).await,
         Command::Plan(args) => plan::plan(&session()?, args).await,
         Command::Update(args) => deploy::update(&session()?, args).await,
         Command::Run(args) => deploy::run_image(&session()?, args).await,

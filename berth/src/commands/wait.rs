@@ -293,6 +293,7 @@ mod tests {
             releases: Vec::new(),
             weights: Default::default(),
             waits_for: Vec::new(),
+            image_news: Vec::new(),
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
             version: 1,

@@ -261,6 +261,7 @@ mod tests {
             releases: vec![release(2), release(1)],
             weights: BTreeMap::new(),
             waits_for: Vec::new(),
+            image_news: Vec::new(),
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
             version: 1,

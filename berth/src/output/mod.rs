@@ -5,7 +5,7 @@ mod table;
 mod units;
 
 pub use style::{Tone, is_terminal, paint, paint_error};
-pub use table::{Table, cell, toned};
+pub use table::{Cell, Table, cell, toned};
 pub use units::{bytes, cores, percent, word};
 
 use crate::exit::{Failure, Outcome};

@@ -104,10 +104,7 @@ impl Desk {
             self.view.read(|view| {
                 let user = view.credential(node).filter(|row| row.revoked_at.is_none());
                 let user = user.ok_or_else(|| refused("the node has no bus user"))?;
-                view.may_have(node, asked.allocation_id, &asked.wanted)?;
-                if let Some(registry) = &asked.registry {
-                    view.may_log_in(node, asked.allocation_id, registry)?;
-                }
+                check_right(view, node, asked)?;
                 Ok((user.sealing_key.clone(), user.cluster_id))
             })
         };
@@ -314,6 +311,23 @@ impl Desk {
             found.insert(name_of(want), value.clone());
         }
         Ok(found)
+    }
+}
+
+/// A container gets what its allocation names, the making of an image the logins of its registries.
+fn check_right(view: &AccessView, node: NodeId, asked: &SecretRequest) -> Result<(), Rejection> {
+    match (&asked.build_id, &asked.registry) {
+        (Some(build), Some(registry)) if asked.wanted.is_empty() => {
+            view.may_log_in_to_build(node, *build, registry, Clock::now())
+        }
+        (Some(_), _) => Err(invalid("the making of an image needs logins only")),
+        (None, registry) => {
+            view.may_have(node, asked.allocation_id, &asked.wanted)?;
+            let registry = registry.as_deref();
+            registry.map_or(Ok(()), |registry| {
+                view.may_log_in(node, asked.allocation_id, registry)
+            })
+        }
     }
 }
 

@@ -348,6 +348,7 @@ async fn secrets_are_kept_sealed_and_given_only_to_the_node_that_needs_them() {
     };
     let mut asked = SecretRequest {
         allocation_id: new_id(),
+        build_id: None,
         wanted: BTreeSet::from([wanted.clone()]),
         registry: None,
     };
@@ -652,6 +653,7 @@ async fn a_login_of_a_registry_is_given_for_its_images_only_and_goes_when_it_is_
     let allocation_id = world.place_image(agent.node, "r.example:5000/shop/web:1").await;
     let mut asked = SecretRequest {
         allocation_id,
+        build_id: None,
         wanted: BTreeSet::new(),
         registry: Some("r.example:5000".into()),
     };

@@ -1,6 +1,6 @@
 //! What all handlers share.
 
-use crate::{auth::Sessions, feed::Feed, limit::RateLimit, options::Facts};
+use crate::{auth::Sessions, feed::Feed, limit::RateLimit, news::Registries, options::Facts};
 use berth_gateway_core::ApiView;
 use berth_service_kit::{ServiceContext, ViewHandle};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     /// Requests of each principal.
     pub(crate) rates: RateLimit,
+    /// What registries have said of images.
+    pub(crate) registries: Registries,
     /// New events.
     pub(crate) feed: Feed,
     /// Open event and log streams.

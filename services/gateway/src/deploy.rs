@@ -61,7 +61,11 @@ pub(crate) struct Prepared {
 }
 
 /// Reads what a deploy brings. The variables `keep` have the values that the running release keeps.
-pub(crate) async fn read(deploy: Deploy, keep: &BTreeSet<String>) -> Result<Reading, Fault> {
+pub(crate) async fn read(
+    deploy: Deploy,
+    keep: &BTreeSet<String>,
+    purpose: Purpose,
+) -> Result<Reading, Fault> {
     let name = deploy.name.map(|name| name.to_string());
     let (source, mut compose) = match (deploy.compose, deploy.image) {
         (Some(compose), None) => {
@@ -86,7 +90,7 @@ pub(crate) async fn read(deploy: Deploy, keep: &BTreeSet<String>) -> Result<Read
     };
     let kept = Kept::stand_in(&mut compose, keep);
     // Reading takes time with a large file: not among the tasks that answer others.
-    let parsed = tokio::task::spawn_blocking(move || parse(&compose, name.as_deref())).await;
+    let parsed = tokio::task::spawn_blocking(move || parse(&compose, name.as_deref(), purpose)).await;
     let parsed = parsed.map_err(|_| Fault::internal("reading the file was broken off"))?;
     let parsed = parsed.map_err(|faults| refused(&faults))?;
     Ok(Reading { parsed, source, kept })
@@ -95,6 +99,7 @@ pub(crate) async fn read(deploy: Deploy, keep: &BTreeSet<String>) -> Result<Read
 pub(crate) fn parse(
     compose: &ComposeSource,
     name: Option<&str>,
+    purpose: Purpose,
 ) -> Result<Parsed, Vec<berth_compose::Diagnostic>> {
     berth_compose::parse(&Input {
         file_name: &compose.file_name,
@@ -107,6 +112,7 @@ pub(crate) fn parse(
         overrides: &compose.overrides,
         profiles: &compose.profiles,
         project_directory: None,
+        builds: purpose.builds(compose),
     })
 }
 
@@ -387,5 +393,7 @@ impl App {
 }
 
 mod contents;
+mod purpose;
+pub(crate) use purpose::Purpose;
 #[cfg(test)]
 mod tests;

@@ -221,7 +221,7 @@ fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     })
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(value) = headers.get(IDEMPOTENCY_HEADER) else {
         return Ok(None);
     };
@@ -236,13 +236,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 }
 
 /// `uuid5(principal, key)`: two principals never share a command.
-fn command_id(principal: &Principal, key: &str) -> CommandId {
+pub(crate) fn command_id(principal: &Principal, key: &str) -> CommandId {
     let speaker = format!("{}/{}", principal.tenant, principal.actor);
     derived_id(Uuid::new_v5(&Uuid::NAMESPACE_OID, speaker.as_bytes()), key)
 }
 
 /// SHA-256 of method, target and body, each with its length before it.
-fn request_hash(method: &Method, target: &str, body: &[u8]) -> String {
+pub(crate) fn request_hash(method: &Method, target: &str, body: &[u8]) -> String {
     let mut sha = Sha256::new();
     for part in [method.as_str().as_bytes(), target.as_bytes(), body] {
         sha.update((part.len() as u64).to_be_bytes());

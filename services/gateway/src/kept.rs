@@ -143,7 +143,7 @@ mod tests {
             compose: Some(source(text)),
             ..Deploy::default()
         };
-        let reading = deploy::read(deploy, &BTreeSet::new()).await?;
+        let reading = deploy::read(deploy, &BTreeSet::new(), deploy::Purpose::Live).await?;
         let mut spec = reading.parsed.spec.clone();
         let contents = reading.parsed.contents.values();
         reading.kept.fill(&mut spec, contents, running, "shop")?;
@@ -159,6 +159,7 @@ mod tests {
                 ..Deploy::default()
             },
             &BTreeSet::new(),
+            deploy::Purpose::Live,
         )
         .await
         .unwrap()

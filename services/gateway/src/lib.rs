@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod build;
 mod deploy;
 mod extract;
 mod feed;
@@ -15,6 +16,7 @@ mod image;
 mod kept;
 mod limit;
 mod lines;
+mod news;
 mod observe;
 mod openapi;
 mod options;
@@ -26,6 +28,7 @@ mod server;
 mod session;
 mod submit;
 mod template;
+mod upload;
 
 pub use options::GatewayOptions;
 pub use run::{Gateway, run};

@@ -41,6 +41,7 @@ const CONTENT_POLICY: &str =
         (name = "events", description = "The log"),
         (name = "tokens", description = "Who may join and who may call"),
         (name = "registries", description = "Logins with which nodes pull images"),
+        (name = "builds", description = "Images that nodes make"),
         (name = "platform", description = "Berth itself")
     )
 )]

@@ -6,8 +6,8 @@ use crate::{
     openapi::{self, Document},
     problem::Fault,
     routes::{
-        applications, changes, clone, clusters, containers, events, inspect, join, logs, nodes, plans,
-        platform, registries, releases, templates, tokens,
+        applications, builds, changes, clone, clusters, containers, events, inspect, join, logs, nodes,
+        plans, platform, registries, releases, templates, tokens,
     },
 };
 use axum::{Router, http::StatusCode, middleware, response::IntoResponse};
@@ -69,6 +69,8 @@ fn api() -> OpenApiRouter<Shared> {
             templates::save_template,
             templates::delete_template
         ))
+        .routes(routes!(builds::build_image, builds::list_builds))
+        .routes(routes!(builds::get_build))
         .routes(routes!(containers::list_containers))
         .routes(routes!(containers::get_container))
         .routes(routes!(containers::why_container))

@@ -5,6 +5,7 @@ use crate::{
     auth::Sessions,
     feed::Feed,
     limit::RateLimit,
+    news::Registries,
     options::{Facts, GatewayOptions},
     router::router,
     server::Server,
@@ -41,6 +42,7 @@ impl Gateway {
             facts: Facts::from(&options),
             sessions: Sessions::default(),
             rates: RateLimit::default(),
+            registries: Registries::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             context: context.clone(),
         });

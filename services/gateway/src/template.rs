@@ -181,7 +181,7 @@ mod tests {
                 }),
                 ..Deploy::default()
             };
-            let reading = deploy::read(deploy, &keep).await.unwrap();
+            let reading = deploy::read(deploy, &keep, deploy::Purpose::Live).await.unwrap();
             let warnings: Vec<_> = reading
                 .warnings()
                 .into_iter()

@@ -2,6 +2,7 @@
 //!
 //! The version is negotiated: Docker 20.10 speaks 1.41, and the client's own version would be refused.
 
+mod build;
 mod describe;
 mod exec;
 mod facts;
@@ -12,6 +13,7 @@ mod shared;
 mod spec;
 mod stats;
 
+pub use build::{BuildFault, Built, Making, Progress};
 pub use exec::Ran;
 pub use facts::disk_bytes;
 pub use images::{ImageError, Key, Login, Order, Refusal};

@@ -13,7 +13,7 @@ pub mod worker;
 pub use join::{JoinError, JoinOptions, Joined, join};
 
 use engine::Engine;
-use link::{BusSecrets, Link, LinkError, LinkOptions};
+use link::{BusSecrets, Link, LinkError, LinkOptions, Serving};
 use state::{StateDir, StateError};
 use std::{path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -63,15 +63,22 @@ pub async fn run(options: AgentOptions, shutdown: CancellationToken) -> Result<(
         state: state.clone(),
     })
     .await?;
+    let secrets = Arc::new(BusSecrets::new(&link, identity.sealing_seed));
     let worker = worker::start(WorkerOptions {
         node_id: identity.node_id,
         cluster_id,
         engine: engine.clone(),
-        state,
-        secrets: Arc::new(BusSecrets::new(&link, identity.sealing_seed)),
+        state: state.clone(),
+        secrets: secrets.clone(),
         shutdown: shutdown.clone(),
     })?;
-    link.run(worker.remote(), engine, shutdown).await;
+    let serving = Serving {
+        worker: worker.remote(),
+        engine,
+        secrets,
+        state,
+    };
+    link.run(serving, shutdown).await;
     worker.stopped().await;
     Ok(())
 }

@@ -4,12 +4,15 @@
 
 mod access;
 mod assignment;
+mod build;
 mod control;
 mod facts;
 mod heartbeat;
 mod logs;
+mod registry;
 mod reports;
 mod secrets;
+mod steps_of_builds;
 mod trouble;
 
 pub use secrets::BusSecrets;
@@ -24,6 +27,7 @@ use access::Access;
 use berth_bus::async_nats::{self, Client, ConnectOptions, Event, jetstream};
 use berth_events::UsageSample;
 use berth_ids::{ClusterId, NodeId};
+use build::Builders;
 use serde::Serialize;
 use std::{
     sync::Arc,
@@ -111,6 +115,18 @@ pub struct LinkOptions {
     pub state: StateDir,
 }
 
+/// What a link serves.
+pub struct Serving {
+    /// Runs containers.
+    pub worker: Remote,
+    /// The engine.
+    pub engine: Engine,
+    /// Opens what the vault has.
+    pub secrets: Arc<BusSecrets>,
+    /// The agent's folder.
+    pub state: StateDir,
+}
+
 impl Link {
     /// A connection that is made, and made again, in the background for ever.
     ///
@@ -176,7 +192,14 @@ impl Link {
     }
 
     /// Serves the worker until shutdown.
-    pub async fn run(self, worker: Remote, engine: Engine, shutdown: CancellationToken) {
+    pub async fn run(self, serving: Serving, shutdown: CancellationToken) {
+        let Serving {
+            worker,
+            engine,
+            secrets,
+            state,
+        } = serving;
+        let builders = Builders::new(engine.clone(), secrets, state);
         let tasks = TaskTracker::new();
         let (notes, note_queue) = mpsc::channel(NOTE_QUEUE);
         tasks.spawn(until(
@@ -209,9 +232,12 @@ impl Link {
         ));
         tasks.spawn(control::run(
             self.clone(),
-            worker,
-            engine,
-            notes,
+            control::Desk {
+                worker,
+                engine,
+                builders,
+                notes,
+            },
             shutdown.clone(),
         ));
         tasks.close();

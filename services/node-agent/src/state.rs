@@ -9,6 +9,7 @@ use berth_ids::{ClusterId, NodeId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -22,6 +23,7 @@ const FOLDER: &str = "agent";
 const IDENTITY: &str = "identity.json";
 const ASSIGNMENT: &str = "assignment.json";
 const JOURNAL: &str = "journal.json";
+const STEPS: &str = "build-steps.json";
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,11 @@ struct Versioned<T> {
     format: u32,
     #[serde(flatten)]
     content: T,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Steps {
+    containers: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -193,6 +200,23 @@ impl StateDir {
     /// [`StateError`].
     pub fn keep_journal(&self, journal: &StoredNode) -> Result<(), StateError> {
         self.write(JOURNAL, journal)
+    }
+
+    /// Containers of builds' steps that may have been left.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn steps_of_builds(&self) -> Result<BTreeSet<String>, StateError> {
+        Ok(self.read::<Steps>(STEPS)?.unwrap_or_default().containers)
+    }
+
+    /// Keeps them.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_steps_of_builds(&self, containers: &BTreeSet<String>) -> Result<(), StateError> {
+        let containers = containers.clone();
+        self.write(STEPS, Steps { containers })
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {

@@ -67,6 +67,11 @@ pub struct ComposeSource {
     /// Chosen profiles; empty: those of the variable `COMPOSE_PROFILES`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
+    /// Digests of the images that were built from `build`, by service (`POST /v1/clusters/{cluster}/builds` makes
+    /// them). An empty one means the image as its registry has it. A service with `build` that is not named here
+    /// is refused by a deploy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built: BTreeMap<String, String>,
 }
 
 /// An image with what `berth run` can say about it.
@@ -156,12 +161,41 @@ pub struct Application {
     /// What its removal waits for: containers that are left, and nodes that do not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
+    /// Images of which the registry has other content than what runs; only if it was asked (`registry=true`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_news: Vec<ImageNews>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed by somebody.
     pub updated_at: Timestamp,
     /// Version for `If-Match`.
     pub version: u64,
+}
+
+/// An image of which the registry has other content than what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImageNews {
+    /// Its name.
+    pub image: String,
+    /// The digest that runs.
+    pub running: String,
+    /// The digest in the registry.
+    pub registry: String,
+    /// When the registry was asked.
+    pub asked_at: Timestamp,
+}
+
+impl ImageNews {
+    /// In words.
+    pub fn text(&self) -> String {
+        let Self {
+            image,
+            running,
+            registry,
+            ..
+        } = self;
+        format!("registry has new content for {image}: {registry} (running {running})")
+    }
 }
 
 /// What an application or a service is doing.

@@ -4,6 +4,7 @@
 //! JSON Schema, and [`schema::components`] puts all of them into the OpenAPI document.
 
 mod application;
+mod build;
 mod cluster;
 mod common;
 mod container;
@@ -19,6 +20,7 @@ mod token;
 mod why;
 
 pub use application::*;
+pub use build::*;
 pub use cluster::*;
 pub use common::*;
 pub use container::*;

@@ -53,6 +53,8 @@ pub type ContainerPage = Page<Container>;
 pub type TokenPage = Page<Token>;
 /// A page of templates.
 pub type TemplatePage = Page<TemplateItem>;
+/// A page of builds.
+pub type BuildPage = Page<Build>;
 /// A page of events.
 pub type EventPage = Page<Event>;
 
@@ -68,6 +70,7 @@ api_types! {
     Container, ContainerPage, ContainerWhy, LogLine,
     Event, EventPage,
     SaveTemplate, StoredTemplate, TemplatePage,
+    BuildForm, Build, BuildPage, BuildLine,
     Status, Top, CommandReport, Inspection, Health,
 }
 

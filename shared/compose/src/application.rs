@@ -1,13 +1,14 @@
 //! The whole file: versions, names, services, volumes, networks, and what only the whole shows.
 
 use crate::{
-    Content, PublicKeys, contents,
+    Build, Builds, Content, PublicKeys, build, contents,
     cx::{Cx, Item, shorten},
     environment, keys, labels,
     limits::MAX_SERVICES,
     mounts, networks,
     service::{self, Scope},
     tree::Kind,
+    variables::Variables,
 };
 use berth_events::spec::{ApplicationSpec, EnvironmentValue, NetworkSpec, VolumeSpec};
 use berth_ids::Name;
@@ -23,6 +24,7 @@ pub(crate) struct Application {
     pub spec: ApplicationSpec,
     pub public: BTreeMap<String, PublicKeys>,
     pub contents: BTreeMap<String, Content>,
+    pub builds: BTreeMap<String, Build>,
 }
 
 /// Reads the file.
@@ -30,7 +32,7 @@ pub(crate) fn read(
     cx: &Cx,
     root: &Item<'_>,
     sources: environment::Sources<'_>,
-    project_directory: Option<&str>,
+    (project_directory, builds): (Option<&str>, Builds<'_>),
 ) -> Application {
     let mut out = Application::default();
     if !is_compose(cx, root) {
@@ -73,7 +75,9 @@ pub(crate) fn read(
         return out;
     }
     let declared = contents::declared(cx, root, &sources);
-    read_services(cx, &entries, sources, (project_directory, &declared), &mut out);
+    let (variables, around) = (sources.variables, (project_directory, &declared, builds));
+    read_services(cx, &entries, sources, around, &mut out);
+    out.builds = read_builds(cx, &entries, variables);
     out.contents = used(declared, &out.spec);
     crate::shares::apply(cx, &entries, &mut out.spec);
     let uses_default = out
@@ -96,7 +100,7 @@ fn read_services(
     cx: &Cx,
     entries: &[Item<'_>],
     sources: environment::Sources<'_>,
-    (project_directory, contents): (Option<&str>, &contents::Declared),
+    (project_directory, contents, builds): (Option<&str>, &contents::Declared, Builds<'_>),
     out: &mut Application,
 ) {
     let scope = Scope {
@@ -108,6 +112,7 @@ fn read_services(
         networks: &out.spec.networks,
         environment: sources,
         contents,
+        builds,
     };
     for entry in entries {
         check_name(cx, entry, "service");
@@ -115,6 +120,16 @@ fn read_services(
         out.spec.services.insert(entry.key.to_owned(), spec);
         out.public.insert(entry.key.to_owned(), public);
     }
+}
+
+/// How images are built, by service.
+fn read_builds(cx: &Cx, entries: &[Item<'_>], variables: &Variables<'_>) -> BTreeMap<String, Build> {
+    let found = entries.iter().filter_map(|entry| {
+        let item = entry.child("build").filter(|item| !item.is_null())?;
+        let image = entry.child("image").and_then(|image| image.raw())?;
+        Some((entry.key.to_owned(), build::read(cx, &item, image, variables)))
+    });
+    found.collect()
 }
 
 /// The contents that a service names, those that the release itself holds left out.

@@ -60,7 +60,6 @@ impl Cx {
 
 const LATER: &str = "it comes with a later release";
 const IN_DEPLOY: &str = "write it under `deploy`";
-const BUILD: &str = "build and push the image first, and name it under `image`";
 
 pub(crate) const TOP: Keys = Keys {
     read: &[
@@ -165,6 +164,14 @@ pub(crate) const SERVICE: Keys = Keys {
         ("resources", IN_DEPLOY),
         ("restart_policy", IN_DEPLOY),
         ("net", "write it as `network_mode`"),
+        ("cgroupns_mode", "write it as `cgroup`"),
+        (
+            "pull_refresh_after",
+            "write it as `pull_policy`: daily, weekly or every_12h",
+        ),
+        ("dockerfile", "write it under `build`"),
+        ("log_driver", "write it as `driver` under `logging`"),
+        ("log_opt", "write it as `options` under `logging`"),
         (
             "container_name",
             "Berth names containers `<application>_<service>_<number>`; use a network alias for a fixed name",
@@ -198,8 +205,6 @@ pub(crate) const SERVICE: Keys = Keys {
         ),
     ],
 };
-
-pub(crate) const BUILD_CURE: &str = BUILD;
 
 pub(crate) const DEPLOY: Keys = Keys {
     read: &[

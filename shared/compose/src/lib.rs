@@ -6,6 +6,7 @@
 //! warning, a wrong value an error, and one run names all of them.
 
 mod application;
+mod build;
 mod command;
 pub mod config;
 mod contents;
@@ -46,6 +47,7 @@ mod words;
 mod yaml;
 
 pub use berth_events::SecurityPolicy as Policy;
+pub use build::{Build, Builds};
 pub use contents::{BASE64, Content};
 pub use diagnostic::{Diagnostic, Severity};
 pub use parameters::{ValueFault, Values, fit, parameters};
@@ -85,6 +87,8 @@ pub struct Input<'a> {
     pub profiles: &'a [String],
     /// Absolute path on the nodes at which relative bind mounts begin; without it they are refused.
     pub project_directory: Option<&'a str>,
+    /// What becomes of `build`.
+    pub builds: Builds<'a>,
 }
 
 /// Which variables of a service are public, that is, not kept in the vault.
@@ -125,6 +129,8 @@ pub struct Parsed {
     /// What the files of containers hold, by the key of their references, `secrets/NAME` or `configs/NAME`.
     /// Such a reference has version 0: the caller moves the content into the vault.
     pub contents: BTreeMap<String, Content>,
+    /// How images are built, by service.
+    pub builds: BTreeMap<String, Build>,
     /// What has no effect. Safe to store and show: no environment value is in it.
     pub warnings: Vec<Diagnostic>,
     root: Node,
@@ -229,7 +235,12 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         binaries: input.binaries,
         loaded_bytes: Default::default(),
     };
-    let application = application::read(&cx, &Item::root(&root), sources, input.project_directory);
+    let application = application::read(
+        &cx,
+        &Item::root(&root),
+        sources,
+        (input.project_directory, input.builds),
+    );
     let (mut errors, warnings) = cx.finish();
     if !errors.is_empty() {
         errors.extend(warnings);
@@ -240,6 +251,7 @@ pub fn parse(input: &Input<'_>) -> Result<Parsed, Vec<Diagnostic>> {
         spec: application.spec,
         public: application.public,
         contents: application.contents,
+        builds: application.builds,
         warnings,
         root,
         sources: cx.take_sources(),

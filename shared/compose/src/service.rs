@@ -1,7 +1,7 @@
 //! One service of the file.
 
 use crate::{
-    PublicKeys, contents,
+    Builds, PublicKeys, build, contents,
     cx::{Cx, Item, shorten},
     deploy, environment, keys, labels, mounts, networks, ports,
     rules::Rules,
@@ -25,6 +25,7 @@ pub(crate) struct Scope<'a> {
     pub networks: &'a BTreeMap<String, NetworkSpec>,
     pub environment: environment::Sources<'a>,
     pub contents: &'a contents::Declared,
+    pub builds: Builds<'a>,
 }
 
 /// Reads a service. Faults are reported and leave defaults behind.
@@ -126,49 +127,39 @@ fn own_extensions(cx: &Cx, item: &Item<'_>, rules: &mut Rules) {
     }
 }
 
-fn image(cx: &Cx, item: &Item<'_>) -> String {
-    if let Some(image) = item.child("image") {
-        if let Some(build) = item.child("build") {
-            cx.warn(
-                &build,
-                "compose.build",
-                "`build` has no effect: the image is pulled",
-                keys::BUILD_CURE,
-            );
-        }
-        let Some(text) = cx.text(&image) else {
-            return String::new();
-        };
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) || text.starts_with(['-', ':', '/']) {
-            let message = format!("`{}` is no name of an image", shorten(&text));
-            cx.error(
-                &image,
-                "compose.image",
-                message,
-                "write NAME[:TAG] or REGISTRY/NAME[:TAG], without spaces",
-            );
-        }
-        return text;
-    }
+fn image(cx: &Cx, item: &Item<'_>, builds: Builds<'_>) -> String {
+    let named = item.child("image").map(|image| named_image(cx, &image));
     if let Some(build) = item.child("build") {
-        cx.error(
-            &build,
-            "compose.build",
-            "Berth builds no images, and this service has no `image`",
-            keys::BUILD_CURE,
-        );
-    } else {
+        return build::image(cx, &build, (item.key, named), builds);
+    }
+    if named.is_none() {
         let message = format!("the service `{}` has no `image`", shorten(item.key));
         cx.error(item, "compose.image", message, "write image: NAME[:TAG]");
     }
-    String::new()
+    named.unwrap_or_default()
+}
+
+fn named_image(cx: &Cx, image: &Item<'_>) -> String {
+    let Some(text) = cx.text(image) else {
+        return String::new();
+    };
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) || text.starts_with(['-', ':', '/']) {
+        let message = format!("`{}` is no name of an image", shorten(&text));
+        cx.error(
+            image,
+            "compose.image",
+            message,
+            "write NAME[:TAG] or REGISTRY/NAME[:TAG], without spaces",
+        );
+    }
+    text
 }
 
 fn container(cx: &Cx, item: &Item<'_>, scope: &Scope<'_>) -> ContainerSpec {
     let get = |name: &str| item.child(name).filter(|item| !item.is_null());
     let truth = |name| get(name).and_then(|item| cx.truth(&item));
     ContainerSpec {
-        image: image(cx, item),
+        image: image(cx, item, scope.builds),
         entrypoint: get("entrypoint").and_then(|item| runtime::words(cx, &item)),
         command: get("command").and_then(|item| runtime::words(cx, &item)),
         ports: get("ports")

@@ -1,7 +1,7 @@
 //! Commands to scheduler-svc.
 
-use crate::{ReleaseSource, StoredWarning, spec::ApplicationSpec};
-use berth_ids::{ApplicationId, ClusterId, Name, ReleaseId, TemplateId};
+use crate::{BuildRequested, BuildResult, ReleaseSource, StoredWarning, spec::ApplicationSpec};
+use berth_ids::{ApplicationId, BuildId, ClusterId, Name, ReleaseId, TemplateId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,6 +128,22 @@ pub enum SchedulerCommand {
         /// Refuse unless the template is at this version of its stream (`If-Match`).
         expected_version: Option<u64>,
     },
+    /// Let a node make an image.
+    RequestBuild {
+        /// Id of the making.
+        build_id: BuildId,
+        /// What, where.
+        requested: BuildRequested,
+    },
+    /// What came of the making of an image.
+    FinishBuild {
+        /// The making.
+        build_id: BuildId,
+        /// How it ended.
+        result: BuildResult,
+        /// How long it took.
+        duration_ms: u64,
+    },
     /// Let go of the local volume that holds slots to a node.
     AbandonVolume {
         /// The application.
@@ -170,6 +186,8 @@ impl SchedulerCommand {
             Self::AbandonVolume { .. } => "abandon_volume",
             Self::SaveTemplate { .. } => "save_template",
             Self::RemoveTemplate { .. } => "remove_template",
+            Self::RequestBuild { .. } => "request_build",
+            Self::FinishBuild { .. } => "finish_build",
         }
     }
 }

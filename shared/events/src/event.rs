@@ -1,9 +1,9 @@
 //! Any event, and the envelope in which the log keeps it.
 
 use crate::{
-    AccountEvent, AllocationEvent, ApplicationEvent, Category, ClusterEvent, CredentialEvent, DecodeError,
-    NameEvent, NodeEvent, PlacementEvent, PlatformEvent, SecretEvent, StreamName, TemplateEvent, TokenEvent,
-    TypeInfo,
+    AccountEvent, AllocationEvent, ApplicationEvent, BuildEvent, Category, ClusterEvent, CredentialEvent,
+    DecodeError, NameEvent, NodeEvent, PlacementEvent, PlatformEvent, SecretEvent, StreamName, TemplateEvent,
+    TokenEvent, TypeInfo,
 };
 use berth_ids::{CommandId, CorrelationId, EventId, Timestamp};
 use schemars::JsonSchema;
@@ -67,6 +67,7 @@ any_event! {
     Name(NameEvent),
     Application(ApplicationEvent),
     Template(TemplateEvent),
+    Build(BuildEvent),
     Placement(PlacementEvent),
     Allocation(AllocationEvent),
     Account(AccountEvent),

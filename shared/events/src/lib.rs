@@ -6,6 +6,8 @@
 mod access;
 mod allocation;
 mod application;
+mod build;
+mod build_session;
 mod cluster;
 mod command;
 mod command_scheduler;
@@ -26,6 +28,8 @@ mod template;
 pub use access::*;
 pub use allocation::*;
 pub use application::*;
+pub use build::*;
+pub use build_session::*;
 pub use cluster::*;
 pub use command::*;
 pub use command_scheduler::*;

@@ -1,7 +1,7 @@
 //! Questions and their answers (`q.<service>.<question>.<key>`); nothing here is stored.
 
 use crate::{CommandOutcome, Feature, PlacementDecided, spec::SecretRef};
-use berth_ids::{AllocationId, ClusterId, SecretId, Timestamp};
+use berth_ids::{AllocationId, BuildId, ClusterId, SecretId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,9 @@ pub struct SecretRequest {
     pub allocation_id: AllocationId,
     /// Which values.
     pub wanted: BTreeSet<SecretRef>,
+    /// The making of an image that needs the login of `registry`, in place of the allocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<BuildId>,
     /// Also the login of this registry, which must be that of the allocation's image. The answer then holds
     /// [`LOGIN_USERNAME`] and [`LOGIN_PASSWORD`], or neither if none is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,6 +37,8 @@ categories! {
     Application = "application", "scheduler";
     /// Stored templates.
     Template = "template", "scheduler";
+    /// Makings of images.
+    Build = "build", "scheduler";
     /// Decisions of the planner, one stream a cluster.
     Placement = "placement", "scheduler";
     /// Observed states of containers, one stream a node.

@@ -74,6 +74,8 @@ id!(/// A secret in the vault.
     SecretId);
 id!(/// A stored template.
     TemplateId);
+id!(/// The making of one image.
+    BuildId);
 id!(/// A stored event.
     EventId);
 id!(/// A command; the key of its idempotency.

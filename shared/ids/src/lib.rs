@@ -8,8 +8,8 @@ mod name;
 mod time;
 
 pub use id::{
-    AccountId, AllocationId, ApplicationId, ClusterId, CommandId, CorrelationId, EventId, NodeId, ReleaseId,
-    SecretId, TemplateId, TokenId,
+    AccountId, AllocationId, ApplicationId, BuildId, ClusterId, CommandId, CorrelationId, EventId, NodeId,
+    ReleaseId, SecretId, TemplateId, TokenId,
 };
 pub use name::{Name, NameError};
 pub use time::{Timestamp, TimestampError};

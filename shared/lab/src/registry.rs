@@ -130,13 +130,31 @@ impl Registry {
         })
     }
 
+    /// Deletes content by its digest, without a login.
+    pub fn delete(&self, name: &str, digest: &str) -> Result<(), Error> {
+        let url = format!("/v2/{name}/manifests/{digest}");
+        let answer = self.ask("DELETE", &url).map_err(io_error("ask", &url))?;
+        if answer.starts_with("HTTP/1.") && answer.contains(" 202 ") {
+            return Ok(());
+        }
+        Err(Error::Command {
+            command: format!("DELETE {url}"),
+            status: "refused".into(),
+            output: answer,
+        })
+    }
+
     fn head(&self, path: &str) -> std::io::Result<String> {
+        self.ask("HEAD", path)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
         let accept = "application/vnd.docker.distribution.manifest.v2+json";
         write!(
             stream,
-            "HEAD {path} HTTP/1.0\r\nHost: {}\r\nAccept: {accept}\r\n\r\n",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAccept: {accept}\r\n\r\n",
             self.address
         )?;
         let mut answer = String::new();

@@ -101,6 +101,8 @@ async fn service_keeps_to_its_own(scene: &Scene, service: &str) -> Result<()> {
             ("gateway", format!("q.access.renew.{node}")),
             ("gateway", format!("term.{node}.s.in")),
             ("scheduler", format!("ctl.{node}.recorded")),
+            ("gateway", format!("ctl.{node}.build")),
+            ("gateway", format!("ctl.{node}.registry")),
             ("log", format!("ctl.{node}.logs")),
             ("monitor", format!("ctl.{node}.beat")),
             ("lb", format!("doc.{cluster}.endpoints.a.web")),

@@ -24,6 +24,10 @@ services:
   tcp:
     image: {IMAGE}
     labels: {{ berth.probe.url: 'tcp://container:9' }}
+  late:
+    image: {IMAGE}
+    stop_grace_period: 1s
+    labels: {{ berth.probe.cmd: 'sleep 4321 & sleep 4322', berth.probe.timeout_seconds: 1 }}
 "
     )
 }
@@ -70,6 +74,20 @@ impl Lab {
     }
 }
 
+/// Each check of `late` takes too long: of those before the one that runs, nothing runs any more.
+fn nothing_is_left_of_late_checks(lab: &Lab) -> Result<()> {
+    wait_for("a check that takes too long", SETTLE, || {
+        Ok(lab.health("late")?.contains("unhealthy").then_some(()))
+    })?;
+    let running = lab.docker(&["top", &lab.name("late")?, "-o", "pid,args"])?;
+    let left = running.lines().filter(|line| line.contains("sleep 432")).count();
+    // Its shell's command line names both.
+    ensure!(left <= 3, "{running}");
+    let why = lab.0.berth(&["why", "health", "late"])?;
+    ensure!(why.contains("no answer within 1 s"), "{why}");
+    Ok(())
+}
+
 #[test]
 fn probes_decide_over_health_and_replacement() -> Result<()> {
     let platform = Platform::start(Form::One, 1)?;
@@ -86,6 +104,7 @@ fn probes_decide_over_health_and_replacement() -> Result<()> {
         Ok(lab.health("tcp")?.contains("unhealthy").then_some(()))
     })?;
     ensure!(!lab.health("web")?.contains("unhealthy"));
+    nothing_is_left_of_late_checks(&lab)?;
     let why = lab.0.berth(&["why", "health", "tcp"])?;
     ensure!(why.contains(":9: Connection refused"), "{why}");
     wait_for("the page beside", SETTLE, || {

@@ -143,6 +143,7 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     all_run(&platform, &old, 5)?;
     let shown = platform.json(&["release", "show", "shop"])?;
     ensure!(shown["digests"][&image] == old.as_str(), "{shown}");
+    told_of_news(&platform, &image, (&old, &new))?;
 
     // The newest content on request, and then nothing more to do for the same file and content.
     let newest = file(&image, 5, "    pull_policy: always\n");
@@ -163,6 +164,21 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     Ok(())
 }
 
+/// What runs is not what the registry has under the name by now.
+fn told_of_news(platform: &Platform, image: &str, (running, registry): (&str, &str)) -> Result<()> {
+    let shown = platform.json(&["app", "show", "shop"])?;
+    let news = &shown["image_news"][0];
+    ensure!(
+        news["image"] == image && news["running"] == running && news["registry"] == registry,
+        "{shown}"
+    );
+    let file = path(&platform.file("shop.yml", &file(image, 5, ""))?);
+    let planned = platform.json(&["plan", &file, "--name", "shop"])?;
+    let text = format!("registry has new content for {image}: {registry} (running {running})");
+    ensure!(planned["warnings"].to_string().contains(&text), "{planned}");
+    Ok(())
+}
+
 /// No log, journal, stream or table of the platform or its agents has this text.
 fn nothing_holds(platform: &Platform, text: &str) -> Result<()> {
     let mut search = Command::new("grep");
@@ -175,6 +191,29 @@ fn nothing_holds(platform: &Platform, text: &str) -> Result<()> {
     let found = search.output()?;
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     ensure!(found.is_empty(), "`{text}` is in {found}");
+    Ok(())
+}
+
+#[test]
+fn content_that_the_registry_has_deleted_is_told_with_its_cure() -> Result<()> {
+    let platform = Platform::start(Form::One, 2)?;
+    let registry = Registry::start(&platform.lab)?;
+    let image = registry.image("shop/gone:1");
+    let digest = push(&platform, &image, "gone", 1)?;
+    deploy(&platform, &file(&image, 1, ""), true)?;
+    let shown = platform.json(&["release", "show", "shop"])?;
+    ensure!(shown["digests"][&image] == digest.as_str(), "{shown}");
+    registry.delete("shop/gone", &digest)?;
+    platform.berth(&["scale", "shop", "web=2"])?;
+    let said = told(&platform, "no longer has the content")?;
+    for part in [
+        registry.host().as_str(),
+        digest.as_str(),
+        image.as_str(),
+        "deploy anew",
+    ] {
+        ensure!(said.contains(part), "{part}: {said}");
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! No IO, clock, randomness or logging. Secret values never enter this crate: only hashes, names and versions.
 
+mod build;
 mod claims;
 mod credential;
 mod decide;
@@ -27,7 +28,7 @@ pub use login::{login_scope, registry_in};
 pub use permissions::{
     LOG_READERS, Permissions, SERVICES, agent_inbox, agent_permissions, log_reader, service_permissions,
 };
-pub use rows::{AllocationRow, ApplicationRow, CredentialRow, Ownerless, SecretRow, TokenRow};
+pub use rows::{AllocationRow, ApplicationRow, BuildRow, CredentialRow, Ownerless, SecretRow, TokenRow};
 pub use secret::{MAX_SECRET_KEYS, MAX_SECRET_SCOPE_BYTES, Secret, StoreSecret, destroy, secret_of, store};
 pub use shares::{Direction, Share, exports, imports};
 pub use token::{Token, constant_time_eq, token_of};

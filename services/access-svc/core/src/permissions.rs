@@ -162,11 +162,16 @@ fn ledger(permissions: Permissions) -> Permissions {
         .may_publish(manage)
 }
 
-/// The gateway sends every command and asks every service: it has checked who asks for what.
+/// The gateway sends every command and asks every service: it has checked who asks for what. Files of builds go
+/// from it to the node.
 fn gateway(permissions: Permissions) -> Permissions {
-    permissions
-        .may_subscribe(["term.*.*.out"])
-        .may_publish(["cmd.>", "q.>", "term.*.*.in"])
+    permissions.may_subscribe(["term.*.*.out"]).may_publish([
+        "cmd.>",
+        "q.>",
+        "term.*.*.in",
+        "ctl.*.build",
+        "ctl.*.registry",
+    ])
 }
 
 fn cluster(permissions: Permissions) -> Permissions {

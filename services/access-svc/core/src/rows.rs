@@ -28,6 +28,17 @@ pub struct TokenRow {
     pub revoked: bool,
 }
 
+/// The making of an image that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRow {
+    /// The node that makes it.
+    pub node_id: NodeId,
+    /// Registries whose logins it may use.
+    pub registries: BTreeSet<String>,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
 /// A node's bus user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialRow {

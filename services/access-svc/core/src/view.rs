@@ -3,7 +3,7 @@
 use crate::{
     login::is_login,
     refusal::forbidden,
-    rows::{AllocationRow, ApplicationRow, CredentialRow, Ownerless, SecretRow, TokenRow},
+    rows::{AllocationRow, ApplicationRow, BuildRow, CredentialRow, Ownerless, SecretRow, TokenRow},
 };
 use berth_events::{
     AllocationEvent, ClusterEvent, CredentialEvent, Event, NodeEvent, PlacementDecided, PlacementEvent,
@@ -11,12 +11,13 @@ use berth_events::{
     spec::{ContainerSpec, SecretRef, registry_of},
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
-use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
+use berth_ids::{AllocationId, ApplicationId, BuildId, ClusterId, NodeId, SecretId, Timestamp, TokenId};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TOKEN: &str = "token";
 const CREDENTIAL: &str = "credential";
 const ALLOCATION: &str = "allocation";
+pub(crate) const BUILD: &str = "build";
 pub(crate) const SECRET: &str = "secret";
 pub(crate) const APPLICATION: &str = "application";
 
@@ -26,6 +27,7 @@ pub struct AccessView {
     tokens: Rows<TokenId, TokenRow>,
     credentials: Rows<NodeId, CredentialRow>,
     pub(crate) allocations: Rows<AllocationId, AllocationRow>,
+    pub(crate) builds: Rows<BuildId, BuildRow>,
     pub(crate) secrets: Rows<SecretId, SecretRow>,
     pub(crate) applications: Rows<ApplicationId, ApplicationRow>,
     by_hash: BTreeMap<String, TokenId>,
@@ -310,7 +312,7 @@ impl AccessView {
 
 impl View for AccessView {
     const NAME: &'static str = "access";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         match event {
@@ -322,6 +324,7 @@ impl View for AccessView {
             Event::Allocation(AllocationEvent::Removed(removed)) => {
                 self.forget(removed.allocation_id).into_iter().collect()
             }
+            Event::Build(event) => self.on_build(recorded, event),
             Event::Node(event) => self.on_node(recorded, event),
             Event::Cluster(ClusterEvent::Deleted(_)) => self.on_cluster_deleted(recorded),
             Event::Placement(_)
@@ -339,6 +342,7 @@ impl View for AccessView {
             TOKEN => self.tokens.text(&key.key),
             CREDENTIAL => self.credentials.text(&key.key),
             ALLOCATION => self.allocations.text(&key.key),
+            BUILD => self.builds.text(&key.key),
             SECRET => self.secrets.text(&key.key),
             APPLICATION => self.applications.text(&key.key),
             _ => None,
@@ -357,6 +361,9 @@ impl View for AccessView {
             ALLOCATION => {
                 let (id, row) = self.allocations.restore(Self::NAME, &key, json)?;
                 self.allocations_of.add(row.node_id, id);
+            }
+            BUILD => {
+                self.builds.restore(Self::NAME, &key, json)?;
             }
             SECRET => {
                 self.secrets.restore(Self::NAME, &key, json)?;

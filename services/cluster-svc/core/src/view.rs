@@ -245,6 +245,7 @@ impl View for ClusterView {
             | Event::Credential(_)
             | Event::Secret(_)
             | Event::Template(_)
+            | Event::Build(_)
             | Event::Platform(_) => vec![],
         }
     }

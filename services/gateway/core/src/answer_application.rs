@@ -24,6 +24,7 @@ impl ApiView {
             releases: row.releases.iter().rev().map(ReleaseRow::answer).collect(),
             weights: row.weights.clone(),
             waits_for: self.remains_of(row),
+            image_news: Vec::new(),
             created_at: row.created_at,
             updated_at: row.updated_at,
             version: row.version,

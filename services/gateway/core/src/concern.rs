@@ -150,6 +150,11 @@ impl ApiView {
                 let token = key.parse().ok().and_then(|id| self.tokens.get(&id));
                 concern.cluster = token.and_then(|row| cluster_of_grant(&row.grant));
             }
+            Category::Build => {
+                let row = key.parse().ok().and_then(|id| self.builds.get(&id));
+                concern.cluster = row.map(|row| row.cluster_id);
+                concern.node = row.map(|row| row.node_id);
+            }
             Category::Name
             | Category::Account
             | Category::Credential

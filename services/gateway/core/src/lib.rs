@@ -8,6 +8,7 @@ mod allocation;
 mod answer;
 mod answer_application;
 mod answer_container;
+mod build;
 mod concern;
 mod countable;
 mod cursor;
@@ -15,6 +16,7 @@ mod domains;
 mod explain;
 mod find;
 mod list;
+mod news;
 mod node;
 mod record;
 mod release;
@@ -25,10 +27,12 @@ mod template;
 mod view;
 
 pub use access::Access;
+pub use build::{BuildEnd, BuildRow, Builder};
 pub use concern::EventFilter;
 pub use cursor::{Cursor, CursorError, PageRequest};
 pub use find::{FindError, Found};
 pub use list::ContainerFilter;
+pub use news::PinnedImage;
 pub use rows::{
     AllocationRow, ApplicationRow, Block, ClusterRow, DrainRow, Lifecycle, NodeRow, ReleaseRow, StepRow,
     TokenRow,
@@ -40,6 +44,8 @@ pub use view::ApiView;
 pub const MAX_RELEASES: usize = 20;
 /// Versions of one template that are kept.
 pub const MAX_TEMPLATE_VERSIONS: usize = 20;
+/// Makings of images of one cluster that are kept, the newest.
+pub const MAX_BUILDS: usize = 200;
 /// Steps of one release that are kept.
 pub const MAX_STEPS: usize = 100;
 /// States of one container that are kept, the newest.

@@ -1,15 +1,15 @@
 //! The fold: the whole log, one row an object.
 
 use crate::{
-    AllocationRow, ApplicationRow, Block, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, NodeRow, TemplateRow,
-    TokenRow, allocation, node, release,
+    AllocationRow, ApplicationRow, Block, BuildRow, ClusterRow, Lifecycle, MAX_ENDED_OF_SLOT, NodeRow,
+    TemplateRow, TokenRow, allocation, node, release,
 };
 use berth_events::{
     AllocationEvent, ApplicationEvent, ClusterEvent, Event, NodeEvent, PlacementBlocked, PlacementDecided,
     PlacementEvent, Quotas, Recorded, TemplateEvent, TokenEvent,
 };
 use berth_eventsourcing::{Index, RowError, RowKey, Rows, View};
-use berth_ids::{AllocationId, ApplicationId, ClusterId, NodeId, TemplateId, TokenId};
+use berth_ids::{AllocationId, ApplicationId, BuildId, ClusterId, NodeId, TemplateId, TokenId};
 use std::{collections::BTreeMap, str::FromStr};
 
 const CLUSTER: &str = "cluster";
@@ -18,6 +18,7 @@ const APPLICATION: &str = "application";
 const ALLOCATION: &str = "allocation";
 const TOKEN: &str = "token";
 const TEMPLATE: &str = "template";
+pub(crate) const BUILD: &str = "build";
 
 /// Everything that the API can show.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,7 @@ pub struct ApiView {
     pub(crate) allocations: Rows<AllocationId, AllocationRow>,
     pub(crate) tokens: Rows<TokenId, TokenRow>,
     pub(crate) templates: Rows<TemplateId, TemplateRow>,
+    pub(crate) builds: Rows<BuildId, BuildRow>,
     pub(crate) nodes_of: Index<ClusterId, NodeId>,
     pub(crate) applications_of: Index<ClusterId, ApplicationId>,
     /// All of an application, ended ones too.
@@ -37,7 +39,7 @@ pub struct ApiView {
 }
 
 /// The object whose stream this is.
-fn key<T: FromStr>(recorded: &Recorded) -> Option<T> {
+pub(crate) fn key<T: FromStr>(recorded: &Recorded) -> Option<T> {
     recorded.stream.key().split('/').next()?.parse().ok()
 }
 
@@ -301,7 +303,7 @@ fn change_application(row: &mut ApplicationRow, recorded: &Recorded, event: &App
 
 impl View for ApiView {
     const NAME: &'static str = "api";
-    const VERSION: u32 = 9;
+    const VERSION: u32 = 10;
 
     fn apply(&mut self, recorded: &Recorded, event: &Event) -> Vec<RowKey> {
         let one = |key: Option<RowKey>| key.into_iter().collect();
@@ -314,6 +316,7 @@ impl View for ApiView {
             Event::Allocation(event) => one(self.on_allocation(recorded, event)),
             Event::Token(event) => one(self.on_token(recorded, event)),
             Event::Template(event) => one(self.on_template(recorded, event)),
+            Event::Build(event) => self.on_build(recorded, event),
             Event::Name(_)
             | Event::Account(_)
             | Event::Credential(_)
@@ -330,6 +333,7 @@ impl View for ApiView {
             ALLOCATION => self.allocations.text(&key.key),
             TOKEN => self.tokens.text(&key.key),
             TEMPLATE => self.templates.text(&key.key),
+            BUILD => self.builds.text(&key.key),
             _ => None,
         }
     }
@@ -356,6 +360,9 @@ impl View for ApiView {
             }
             TOKEN => {
                 self.tokens.restore(Self::NAME, &key, json)?;
+            }
+            BUILD => {
+                self.builds.restore(Self::NAME, &key, json)?;
             }
             TEMPLATE => {
                 self.templates.restore(Self::NAME, &key, json)?;

@@ -177,7 +177,9 @@ mod tests {
             compose: Some(compose),
             ..Deploy::default()
         };
-        deploy::read(deploy, &BTreeSet::new()).await.unwrap()
+        deploy::read(deploy, &BTreeSet::new(), deploy::Purpose::Live)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

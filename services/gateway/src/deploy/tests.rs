@@ -18,7 +18,9 @@ fn compose(text: &str) -> Deploy {
 async fn values_that_are_not_public_leave_the_specification() {
     let text = "name: shop\nservices:\n  web:\n    image: nginx\n    x-berth-public: [MODE]\n    \
                 environment:\n      MODE: fast\n      PASSWORD: planted\n";
-    let reading = read(compose(text), &BTreeSet::new()).await.unwrap();
+    let reading = read(compose(text), &BTreeSet::new(), Purpose::Live)
+        .await
+        .unwrap();
     assert_eq!(
         reading.secrets()["web"],
         BTreeMap::from([("PASSWORD".into(), "planted".into())])
@@ -55,13 +57,16 @@ async fn an_image_says_what_the_equivalent_file_says() {
             ..Deploy::default()
         },
         &BTreeSet::new(),
+        Purpose::Live,
     )
     .await
     .unwrap();
     let file = "services:\n  web:\n    image: registry:5000/team/Web:1.2\n    ports: ['8080:80']\n    \
                 environment: {PRICE: '5$$ $${NOT_A_VARIABLE}'}\n    deploy: {replicas: 3}\n    \
                 command: [sh, -c, 'echo $$HOME']\n";
-    let file = read(compose(file), &BTreeSet::new()).await.unwrap();
+    let file = read(compose(file), &BTreeSet::new(), Purpose::Live)
+        .await
+        .unwrap();
     assert_eq!(run.parsed.spec, file.parsed.spec);
     assert_eq!(run.name().unwrap().as_str(), "web");
 }
@@ -69,7 +74,9 @@ async fn an_image_says_what_the_equivalent_file_says() {
 #[tokio::test]
 async fn a_refused_key_names_its_line_and_who_may_allow_it() {
     let text = "name: shop\nservices:\n  web:\n    image: nginx\n    privileged: true\n";
-    let reading = read(compose(text), &BTreeSet::new()).await.unwrap();
+    let reading = read(compose(text), &BTreeSet::new(), Purpose::Live)
+        .await
+        .unwrap();
     assert!(reading.violations(SecurityPolicy::Open).is_empty());
     let found = reading.violations(SecurityPolicy::Baseline);
     assert_eq!((found[0].line, found[0].file.as_str()), (5, "shop.yml"));
@@ -81,8 +88,36 @@ async fn faults_come_with_their_places() {
     let fault = read(
         compose("services:\n  web:\n    image: nginx\n    ports: ['99999:80']\n"),
         &BTreeSet::new(),
+        Purpose::Live,
     )
     .await;
     let Err(fault) = fault else { panic!("accepted") };
     assert_eq!(fault.code(), "compose.invalid");
+}
+
+#[tokio::test]
+async fn an_image_that_was_not_built_is_refused_by_a_deploy_and_shown_by_a_look() {
+    let text = "services:\n  web:\n    image: r.example/web:1\n    build: .\n";
+    let fault = read(compose(text), &BTreeSet::new(), Purpose::Live)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(fault.code(), "compose.invalid");
+    let looked = read(compose(text), &BTreeSet::new(), Purpose::Look)
+        .await
+        .unwrap();
+    assert!(
+        looked
+            .warnings()
+            .iter()
+            .any(|warning| warning.code == "compose.build_later")
+    );
+    let mut deploy = compose(text);
+    let digest = format!("sha256:{}", "a".repeat(64));
+    if let Some(compose) = &mut deploy.compose {
+        compose.built = [("web".to_owned(), digest.clone())].into();
+    }
+    let built = read(deploy, &BTreeSet::new(), Purpose::Live).await.unwrap();
+    let image = &built.parsed.spec.services["web"].container.image;
+    assert_eq!(*image, format!("r.example/web:1@{digest}"));
 }

@@ -4,7 +4,7 @@ use super::{ListQuery, ScopeQuery};
 use crate::{
     app::Shared,
     auth::{Deploying, Reading},
-    deploy::{self, Destination, diagnostic},
+    deploy::{self, Destination, Purpose, diagnostic},
     extract::{Order, Params, Read, Segment, Write},
     problem::Fault,
     submit::At,
@@ -74,7 +74,7 @@ pub(crate) async fn deploy_application(
         .view
         .read(|view| view.find_cluster(&order.access, &cluster).map(|row| row.id))?;
     let method = body.method;
-    let reading = read(&app, &order, cluster, body).await?;
+    let reading = read(&app, &order, cluster, body, Purpose::Live).await?;
     let name = reading.name()?;
     let to = destination(&app, &order.access, cluster, &name, method).if_exists(query.must_exist);
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
@@ -110,7 +110,7 @@ pub(crate) async fn update_application(
     }
     body.name = Some(name.clone());
     let method = body.method;
-    let reading = read(&app, &order, cluster, body).await?;
+    let reading = read(&app, &order, cluster, body, Purpose::Live).await?;
     let to = destination(&app, &order.access, cluster, &name, method).if_exists(Some(true));
     let (accepted, application) = app.deploy(&order, &reading, to).await?;
     Ok(deployed(
@@ -127,9 +127,10 @@ pub(super) async fn read(
     order: &Order,
     cluster: ClusterId,
     mut body: Deploy,
+    purpose: Purpose,
 ) -> Result<deploy::Reading, Fault> {
     let keep = app.fill_in(&order.access, Some(cluster), &mut body)?;
-    let reading = deploy::read(body, &keep).await?;
+    let reading = deploy::read(body, &keep, purpose).await?;
     let nodes = app.view.read(|view| {
         let row = view.cluster_row(&order.access, cluster);
         row.map_or(0, |row| view.cluster(row).nodes.total)
@@ -187,8 +188,9 @@ pub(crate) async fn check_application(
     let name = body.name.as_ref().map(ToString::to_string);
     let answer = match &body.compose {
         // A file with faults is an answer here, not an error.
-        Some(compose) if body.image.is_none() => match deploy::parse(compose, name.as_deref()) {
-            Ok(_) => checked(&deploy::read(body, &keep).await?),
+        Some(compose) if body.image.is_none() => match deploy::parse(compose, name.as_deref(), Purpose::Look)
+        {
+            Ok(_) => checked(&deploy::read(body, &keep, Purpose::Look).await?),
             Err(faults) => Checked {
                 valid: false,
                 name,
@@ -196,7 +198,7 @@ pub(crate) async fn check_application(
                 spec: None,
             },
         },
-        _ => checked(&deploy::read(body, &keep).await?),
+        _ => checked(&deploy::read(body, &keep, Purpose::Look).await?),
     };
     Ok(At::shown(position, answer))
 }
@@ -228,22 +230,37 @@ pub(crate) async fn list_applications(
     Ok(At::page(position, items))
 }
 
+/// What is shown of an application.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ShowQuery {
+    /// The cluster in which a name is looked for, by id or name.
+    cluster: Option<String>,
+    /// Ask registries whether they have other content than what runs, at most every 5 minutes for each image.
+    #[serde(default)]
+    registry: bool,
+}
+
 /// Shows an application.
 #[utoipa::path(get, path = "/v1/applications/{application}", tag = "applications",
-    params(("application" = String, Path, description = "Id or name"), ScopeQuery),
+    params(("application" = String, Path, description = "Id or name"), ShowQuery),
     responses((status = 200, description = "The application", body = Application)))]
 pub(crate) async fn get_application(
     State(app): State<Shared>,
     Read(caller): Read<Reading>,
     Segment(application): Segment,
-    Params(query): Params<ScopeQuery>,
+    Params(query): Params<ShowQuery>,
 ) -> Result<At<Application>, Fault> {
     let cluster = app.cluster_id(&caller.access, query.cluster.as_deref())?;
     let position = app.view.position();
-    let answer = app.view.read(|view| {
+    let (mut answer, pinned) = app.view.read(|view| {
         let row = view.find_application(&caller.access, &application, cluster)?;
-        Ok::<_, berth_gateway_core::FindError>(view.application(row))
+        Ok::<_, berth_gateway_core::FindError>((view.application(row), view.pinned_images(row)))
     })?;
+    if query.registry {
+        answer.image_news = app.image_news(answer.cluster_id, pinned).await;
+    }
     let version = answer.version;
     Ok(At::shown(position, answer).versioned(version))
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     app::Shared,
     auth::Deploying,
+    deploy::Purpose,
     extract::{Params, Segment, Write},
     problem::Fault,
     submit::At,
@@ -51,7 +52,7 @@ pub(crate) async fn clone_application(
         }),
         ..Deploy::default()
     };
-    let reading = read(&app, &order, cluster, deploy).await?;
+    let reading = read(&app, &order, cluster, deploy, Purpose::Live).await?;
     let method = DeployMethod::default();
     let to = destination(&app, &order.access, cluster, &name, method).if_exists(Some(false));
     let (accepted, id) = app.deploy(&order, &reading, to).await?;

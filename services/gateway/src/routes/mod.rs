@@ -1,6 +1,7 @@
 //! The routes, one file a subject. Each handler: look or decide nothing, ask, answer.
 
 pub(crate) mod applications;
+pub(crate) mod builds;
 pub(crate) mod changes;
 pub(crate) mod clone;
 pub(crate) mod clusters;

@@ -7,13 +7,13 @@ use super::{
 use crate::{
     app::{App, Shared},
     auth::Deploying,
-    deploy::Vault,
+    deploy::{Purpose, Vault},
     extract::{Order, Params, Segment, Write},
     problem::Fault,
     submit::At,
 };
 use axum::extract::State;
-use berth_api::{Deploy, PlanChange, Planned};
+use berth_api::{Deploy, Diagnostic, ImageNews, PlanChange, Planned, Severity};
 use berth_events::{ChangePlan, PlanQuestion, SchedulerCommand};
 use berth_ids::{ApplicationId, ClusterId};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(crate) async fn plan_deploy(
         .view
         .read(|view| view.find_cluster(&order.access, &cluster).map(|row| row.id))?;
     let method = body.method;
-    let reading = read(&app, &order, cluster, body).await?;
+    let reading = read(&app, &order, cluster, body, Purpose::Look).await?;
     let name = reading.name()?;
     let to = destination(&app, &order.access, cluster, &name, method).if_exists(query.must_exist);
     let prepared = app.prepare(&order, &reading, to, Vault::Compare).await?;
@@ -42,7 +42,13 @@ pub(crate) async fn plan_deploy(
         same_values: prepared.same_values,
     };
     let plan = app.plan(cluster, &question).await?;
-    Ok(shown(name.to_string(), reading.warnings(), plan))
+    let mut warnings = reading.warnings();
+    let pinned = app.view.read(|view| {
+        let row = view.find_application(&order.access, name.as_str(), Some(cluster));
+        row.map(|row| view.pinned_images(row)).unwrap_or_default()
+    });
+    warnings.extend(app.image_news(cluster, pinned).await.iter().map(newer));
+    Ok(shown(name.to_string(), warnings, plan))
 }
 
 /// Says what a change of an application would do, as a deploy's plan does.
@@ -95,6 +101,17 @@ fn commands(order: &Order, application_id: ApplicationId, change: PlanChange) ->
             application_id,
             volumes,
         }],
+    }
+}
+
+/// A name means other content by now, which a deploy of the same file does not bring.
+fn newer(news: &ImageNews) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        code: "image.newer".into(),
+        message: news.text(),
+        cure: "to run it, deploy with `pull_policy: always` or the label `latest_image`".into(),
+        ..Diagnostic::default()
     }
 }
 

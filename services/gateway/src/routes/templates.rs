@@ -148,6 +148,6 @@ fn check(name: &Name, text: &str) -> Result<(), Fault> {
         environment,
         ..ComposeSource::default()
     };
-    let read = deploy::parse(&compose, Some(name.as_str()));
+    let read = deploy::parse(&compose, Some(name.as_str()), deploy::Purpose::Live);
     read.map(|_| ()).map_err(|faults| deploy::refused(&faults))
 }

@@ -151,6 +151,14 @@ pub fn digest_of<'d>(image: &str, known: impl IntoIterator<Item = &'d str>) -> O
     })
 }
 
+/// An image's name without its tag, and its tag; `latest` if it names none.
+pub fn split_tag(image: &str) -> (&str, &str) {
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        Some(_) | None => (image, "latest"),
+    }
+}
+
 /// The name without tag and digest, as engines shorten it.
 fn repository(image: &str) -> &str {
     let name = image.split_once('@').map_or(image, |(name, _)| name);

@@ -146,6 +146,18 @@ impl Engine {
         names::digest_of(&name, local.digests.iter().map(String::as_str)).map(str::to_owned)
     }
 
+    /// The digest that an image has in its registry now; none if the engine does not say.
+    ///
+    /// # Errors
+    /// [`EngineError`]: the engine or the registry refused.
+    pub async fn registry_digest(&self, image: &str, key: &Key) -> Result<Option<String>, EngineError> {
+        let docker = self.docker().await?;
+        let found = docker
+            .inspect_registry_image(image, credentials(image, key))
+            .await;
+        Ok(found.map_err(|e| self.error(e))?.descriptor.digest)
+    }
+
     async fn local_image(&self, image: &str) -> Result<Option<Local>, ImageError> {
         // Never closed.
         let _slot = self.images.looks.acquire().await;
@@ -200,7 +212,7 @@ impl Engine {
 }
 
 /// What the engine hands to the registry.
-fn credentials(image: &str, key: &Key) -> Option<DockerCredentials> {
+pub(super) fn credentials(image: &str, key: &Key) -> Option<DockerCredentials> {
     match key {
         Key::Stored(login) => Some(DockerCredentials {
             username: Some(login.username.clone()),
@@ -216,13 +228,16 @@ fn credentials(image: &str, key: &Key) -> Option<DockerCredentials> {
 }
 
 /// What a registry says when it wants another login. Some say so too of images that are not there.
-const LOGIN: [&str; 5] = [
+pub(super) const LOGIN: [&str; 5] = [
     "unauthorized",
     "no basic auth credentials",
     "authentication required",
     "pull access denied",
     "denied: ",
 ];
+
+/// What a registry says of content that it does not have.
+const VANISHED: [&str; 3] = ["not found", "manifest unknown", "manifest for "];
 
 /// What a registry says when trying again will not help.
 const FINAL: [&str; 4] = [
@@ -254,6 +269,19 @@ fn refusal(image: &str, status: u16, said: &str, key: &Key) -> Refusal {
         };
         let is_final = !matches!(key, Key::Unknown);
         return Refusal { message, is_final };
+    }
+    if let Some((name, digest)) = image.split_once('@')
+        && has(&VANISHED)
+    {
+        let message = format!(
+            "the registry `{registry}` no longer has the content {digest} of the image `{name}`, which this \
+             release runs ({said}); deploy anew to run what the name means now (a digest that stands in the file \
+             must be changed there), roll back, or push that content again"
+        );
+        return Refusal {
+            message,
+            is_final: true,
+        };
     }
     Refusal {
         message: format!(
@@ -297,6 +325,28 @@ mod tests {
             "{none:?}"
         );
         assert!(!said("unauthorized", &Key::Unknown).is_final);
+    }
+
+    #[test]
+    fn content_that_is_gone_is_told_with_image_digest_registry_and_cure() {
+        let words =
+            "manifest for r.example:5000/web@sha256:0ab not found: manifest unknown: manifest unknown";
+        let refused = refusal("r.example:5000/web:1@sha256:0ab", 404, words, &user());
+        assert!(refused.is_final);
+        for part in [
+            "`r.example:5000` no longer has",
+            "content sha256:0ab",
+            "`r.example:5000/web:1`",
+            "deploy anew",
+        ] {
+            assert!(refused.message.contains(part), "{}", refused.message);
+        }
+        let refused = refusal("r.example:5000/web:1", 404, words, &user());
+        assert!(
+            refused.message.contains("check name and tag"),
+            "{}",
+            refused.message
+        );
     }
 
     #[test]

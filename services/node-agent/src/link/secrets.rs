@@ -10,7 +10,7 @@ use berth_bus::{async_nats::Client, subject};
 use berth_events::{
     Answer, LOGIN_PASSWORD, LOGIN_USERNAME, RejectionKind, SealedSecrets, SecretRequest, spec::SecretRef,
 };
-use berth_ids::{AllocationId, NodeId};
+use berth_ids::{AllocationId, BuildId, NodeId};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,6 +57,7 @@ impl SecretSource for BusSecrets {
     ) -> Result<BTreeMap<SecretRef, String>, SecretError> {
         let asked = SecretRequest {
             allocation_id,
+            build_id: None,
             wanted,
             registry: None,
         };
@@ -71,19 +72,38 @@ impl SecretSource for BusSecrets {
     async fn login(&self, allocation_id: AllocationId, registry: &str) -> Result<Option<Login>, SecretError> {
         let asked = SecretRequest {
             allocation_id,
+            build_id: None,
             wanted: BTreeSet::new(),
             registry: Some(registry.to_owned()),
         };
-        let mut values = self.ask_patiently(&asked).await?;
-        let login = values.remove(LOGIN_USERNAME).zip(values.remove(LOGIN_PASSWORD));
-        Ok(login.map(|(username, password)| Login {
-            username,
-            password: password.into(),
-        }))
+        self.ask_patiently(&asked).await.map(login_in)
     }
 }
 
+fn login_in(mut values: BTreeMap<String, String>) -> Option<Login> {
+    let login = values.remove(LOGIN_USERNAME).zip(values.remove(LOGIN_PASSWORD));
+    login.map(|(username, password)| Login {
+        username,
+        password: password.into(),
+    })
+}
+
 impl BusSecrets {
+    /// The login of a registry for an image that is made here; none is stored.
+    pub(super) async fn login_to_build(
+        &self,
+        build_id: BuildId,
+        registry: &str,
+    ) -> Result<Option<Login>, SecretError> {
+        let asked = SecretRequest {
+            allocation_id: AllocationId::default(),
+            build_id: Some(build_id),
+            wanted: BTreeSet::new(),
+            registry: Some(registry.to_owned()),
+        };
+        self.ask_patiently(&asked).await.map(login_in)
+    }
+
     /// The assignment may reach this node before access-svc has read it.
     async fn ask_patiently(&self, asked: &SecretRequest) -> Result<BTreeMap<String, String>, SecretError> {
         let mut wait = LAG_DELAY;

@@ -2,7 +2,7 @@
 //! (`probe.url`, `probe.cmd`). One task a container; it tells only what is new.
 
 use super::{Worker, steps::Context};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Ran};
 use berth_agent_core::{Probing, Verdict};
 use berth_events::spec::{ProbeCheck, ProbeSpec};
 use berth_ids::AllocationId;
@@ -22,8 +22,6 @@ use tokio_util::task::AbortOnDropHandle;
 const MAX_PARALLEL_CHECKS: usize = 32;
 /// Bad checks in a row after which a container is ill; one may be an accident.
 const ILL_AFTER: u32 = 3;
-/// The longest wait for a command that ran into its timeout: nothing can end it from outside.
-const OVERDUE_PATIENCE: Duration = Duration::from_secs(300);
 /// Where a container of the node's own network is reached.
 const NODE_ADDRESS: &str = "127.0.0.1";
 
@@ -200,17 +198,11 @@ impl Probe {
         }
     }
 
-    /// A command that is late is bad at once, and the next one waits until it has ended.
     async fn command(&self, line: &str) -> Found {
-        let mut ran = std::pin::pin!(self.engine.run(&self.container, line));
-        let Ok(ran) = tokio::time::timeout(self.timeout(), &mut ran).await else {
-            // What it says then comes too late to count.
-            let _ = tokio::time::timeout(OVERDUE_PATIENCE, ran).await;
-            return Some(Err(self.late()));
-        };
-        match ran {
-            Ok(ran) if ran.code == 0 => Some(Ok(())),
-            Ok(ran) => Some(Err(format!("exit code {}: {}", ran.code, ran.output))),
+        match self.engine.run(&self.container, line, self.timeout()).await {
+            Ok(Ran::Ended { code: 0, .. }) => Some(Ok(())),
+            Ok(Ran::Ended { code, output }) => Some(Err(format!("exit code {code}: {output}"))),
+            Ok(Ran::Late) => Some(Err(self.late())),
             Err(error @ EngineError::Refused { .. }) => Some(Err(error.to_string())),
             Err(_) => None,
         }

@@ -5,6 +5,7 @@
 //!
 //! * [`application`]: what may be done to an application, and what follows.
 //! * [`template`]: stored texts, version by version.
+//! * [`build`]: the making of images.
 //! * [`allocation`]: what an agent's reports add to the log.
 //! * [`view`]: everything the planner and the questions need, as a fold.
 //! * [`planner`]: which containers run where, and a reason for each that does not.
@@ -13,6 +14,7 @@
 
 pub mod allocation;
 pub mod application;
+pub mod build;
 pub mod explain;
 mod hash;
 #[cfg(test)]

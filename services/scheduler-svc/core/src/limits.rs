@@ -72,3 +72,11 @@ pub const MAX_REHEARSED_CONTAINERS: usize = 2_000;
 pub const MAX_KEY_CHANGES: usize = 500;
 /// The longest value shown of a key that differs, in characters.
 pub const MAX_SHOWN_VALUE_CHARS: usize = 120;
+/// The longest name of an image that is built.
+pub const MAX_IMAGE_NAME_BYTES: usize = 255;
+/// Most further names of an image that is built.
+pub const MAX_BUILD_TAGS: usize = 20;
+/// Most registries whose logins one build may use.
+pub const MAX_BUILD_REGISTRIES: usize = 16;
+/// The longest reason why there is no image.
+pub const MAX_BUILD_MESSAGE_CHARS: usize = 4_000;

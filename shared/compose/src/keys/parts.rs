@@ -2,6 +2,53 @@
 
 use super::{Keys, LATER};
 
+const BY_BUILDER: &str =
+    "the engine's builder on the node does not have it; build such an image elsewhere, and push it";
+
+pub(crate) const BUILD: Keys = Keys {
+    read: &[
+        "context",
+        "dockerfile",
+        "dockerfile_inline",
+        "args",
+        "target",
+        "labels",
+        "no_cache",
+        "pull",
+        "network",
+        "extra_hosts",
+        "platforms",
+        "tags",
+        "cache_from",
+        "shm_size",
+    ],
+    unsupported: &[
+        (
+            "additional_contexts",
+            "copy what it names into the context, or use an image by COPY --from=IMAGE",
+        ),
+        (
+            "secrets",
+            "the engine's builder on the node has no secret mounts; fetch what needs them before, into the context",
+        ),
+        (
+            "ssh",
+            "no key of yours is sent to a node; fetch what needs it before, into the context",
+        ),
+        ("cache_to", "the node keeps the layers of its builds by itself"),
+        (
+            "no_cache_filter",
+            "use no_cache: true, which leaves the cache out of all stages",
+        ),
+        ("entitlements", "steps run with the rights of a usual container"),
+        ("privileged", "steps run with the rights of a usual container"),
+        ("ulimits", "steps run with the limits of the node's engine"),
+        ("isolation", "Berth runs Linux containers only"),
+        ("provenance", BY_BUILDER),
+        ("sbom", BY_BUILDER),
+    ],
+};
+
 pub(crate) const LOGGING: Keys = Keys {
     read: &["driver", "options"],
     unsupported: &[],
@@ -56,7 +103,10 @@ pub(crate) const MOUNT_VOLUME: Keys = Keys {
 
 pub(crate) const VOLUME: Keys = Keys {
     read: &["name", "external", "driver", "driver_opts", "labels"],
-    unsupported: &[],
+    unsupported: &[(
+        "x-cluster-spec",
+        "it is for volumes of Docker's swarm mode; give `driver` and `driver_opts`",
+    )],
 };
 
 pub(crate) const NETWORK: Keys = Keys {
@@ -100,7 +150,6 @@ const OWN_DRIVER: &str = "remove it: the vault keeps the content";
 
 pub(crate) const SECRET: Keys = Keys {
     read: &[
-        "name",
         "file",
         "environment",
         "external",
@@ -109,6 +158,7 @@ pub(crate) const SECRET: Keys = Keys {
         "x-berth-base64",
     ],
     unsupported: &[
+        ("name", "it is known by its key, and in this application only"),
         ("labels", NOTE),
         ("driver", OWN_DRIVER),
         ("driver_opts", OWN_DRIVER),
@@ -121,7 +171,6 @@ pub(crate) const SECRET: Keys = Keys {
 
 pub(crate) const CONFIG: Keys = Keys {
     read: &[
-        "name",
         "file",
         "environment",
         "content",

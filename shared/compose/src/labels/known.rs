@@ -145,6 +145,7 @@ mod tests {
                 overrides: &[],
                 profiles: &[],
                 project_directory: None,
+                builds: crate::Builds::Refused,
             };
             let read = crate::parse(&input);
             assert!(read.is_ok(), "{text}\n{:?}", read.err());

@@ -15,6 +15,8 @@ pub struct Case {
     pub project_directory: Option<String>,
     pub overrides: Vec<String>,
     pub profiles: Vec<String>,
+    /// Digests of built images; `None`: they are built later.
+    pub built: Option<BTreeMap<String, String>>,
 }
 
 impl Case {
@@ -44,6 +46,10 @@ impl Case {
             overrides: &self.overrides,
             profiles: &self.profiles,
             project_directory: self.project_directory.as_deref(),
+            builds: match &self.built {
+                Some(digests) => berth_compose::Builds::Done(digests),
+                None => berth_compose::Builds::Later,
+            },
         })
     }
 

@@ -33,6 +33,20 @@ fn collection() -> Option<PathBuf> {
     places.into_iter().find(|place| place.is_dir())
 }
 
+/// The folder of all reference data of Docker.
+pub fn reference() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("BERTH_COMPOSE_REFERENCE") {
+        return Some(folder.into());
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let places = here
+        .ancestors()
+        .map(|above| above.join("shared/reference/docker"));
+    places
+        .into_iter()
+        .find(|place| place.join("compose-spec").is_dir())
+}
+
 fn answers(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -74,6 +88,7 @@ fn ours(file: &Path, folder_name: &str) -> Result<Value, String> {
             overrides: &[],
             profiles: &[],
             project_directory: Some(folder_name),
+            builds: berth_compose::Builds::Refused,
         };
         let wanted = berth_compose::referenced_files_of(&input);
         let new: Vec<_> = wanted

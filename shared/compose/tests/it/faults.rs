@@ -173,8 +173,8 @@ fn whole_files() {
             on a cluster of several nodes, keep them together with affinity:service==NAME in `environment`; networks across nodes come with a later release
         ");
     assert_snapshot!(case.check("services: {web: {build: .}, db: {}}\n"), @r"
-        E 1:25 [compose.build] services.web.build: Berth builds no images, and this service has no `image`
-            build and push the image first, and name it under `image`
+        E 1:25 [compose.build] services.web.build: the service has `build`, and no `image` that says where the image goes
+            write `image: REGISTRY/NAME:TAG` beside `build`: the image is pushed under that name, with the login of `berth registry login REGISTRY`
         E 1:29 [compose.image] services.db: the service `db` has no `image`
             write image: NAME[:TAG]
         W 1:1 [compose.network_across_nodes] services: the services of the network `default` (db, web) reach each other only when they run on the same node

@@ -132,6 +132,7 @@ fn files_to_send_along() {
         overrides: &[],
         profiles: &[],
         project_directory: None,
+        builds: berth_compose::Builds::Refused,
     };
     assert_eq!(referenced_files_of(&input), ["a.env", "b.env", "f.env"]);
     assert!(referenced_files_of(&Input { text: "{", ..input }).is_empty());

@@ -1,5 +1,6 @@
 //! Compose files as users write them: what they mean, and what is said of their faults.
 
+mod build;
 mod common;
 mod contents;
 mod engine;
@@ -16,6 +17,7 @@ mod reading;
 mod reading_containers;
 mod robustness;
 mod roundtrip;
+mod schemas;
 mod shares;
 mod specs;
 mod warnings;

@@ -20,6 +20,7 @@ fn model(case: &Case, text: &str) -> Value {
         overrides: &case.overrides,
         profiles: &case.profiles,
         project_directory: Some("/p"),
+        builds: berth_compose::Builds::Refused,
     };
     let read = config::normalise(&input, "p").unwrap_or_else(|faults| panic!("{}", list(&faults)));
     read.model
@@ -245,6 +246,7 @@ fn what_a_client_must_send_is_found_step_by_step() {
             overrides: &[],
             profiles: &[],
             project_directory: None,
+            builds: berth_compose::Builds::Refused,
         })
     };
     assert!(

@@ -17,8 +17,8 @@ fn keys_without_effect() {
             `berth logs` shows the output
         W 6:5 [compose.unsupported_key] services.web.develop: `develop` has no effect
             it is for work on one machine
-        W 7:5 [compose.build] services.web.build: `build` has no effect: the image is pulled
-            build and push the image first, and name it under `image`
+        W 7:5 [compose.build_later] services.web.build: `nginx` is built and pushed by `berth deploy`, on a node
+            `berth build FILE` does it before
     ");
     assert_snapshot!(warnings("commmand: a\nenviroment: {A: 1}\nmem-limit: 5m\nreplicas: 3\nx-berth-publik: true\nx-mine: true"), @r"
         W 4:5 [compose.unknown_key] services.web.commmand: `commmand` is no key that Compose has here; it has no effect

@@ -35,6 +35,9 @@ pub fn decide(
         SchedulerCommand::SaveTemplate { .. } | SchedulerCommand::RemoveTemplate { .. } => {
             return crate::template::decide(command, context.tenant, streams);
         }
+        SchedulerCommand::RequestBuild { .. } | SchedulerCommand::FinishBuild { .. } => {
+            return crate::build::decide(command, context.tenant, streams);
+        }
         SchedulerCommand::Scale { application_id, .. }
         | SchedulerCommand::Rollback { application_id, .. }
         | SchedulerCommand::PauseRelease { application_id }

@@ -89,7 +89,10 @@ fn decide_asked(state: &Application, command: &SchedulerCommand) -> Decision {
         SchedulerCommand::Remove { volumes, .. } => remove(state, *volumes),
         SchedulerCommand::AbandonVolume { service, slots, .. } => abandon(state, service, slots),
         // Decided by the template itself.
-        SchedulerCommand::SaveTemplate { .. } | SchedulerCommand::RemoveTemplate { .. } => Ok(vec![]),
+        SchedulerCommand::SaveTemplate { .. }
+        | SchedulerCommand::RemoveTemplate { .. }
+        | SchedulerCommand::RequestBuild { .. }
+        | SchedulerCommand::FinishBuild { .. } => Ok(vec![]),
     }
 }
 

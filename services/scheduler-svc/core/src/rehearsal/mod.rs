@@ -139,6 +139,8 @@ fn can_be_rehearsed(command: &SchedulerCommand) -> bool {
     !matches!(
         command,
         SchedulerCommand::SetWeights { .. }
+            | SchedulerCommand::RequestBuild { .. }
+            | SchedulerCommand::FinishBuild { .. }
             | SchedulerCommand::SaveTemplate { .. }
             | SchedulerCommand::RemoveTemplate { .. }
     )

@@ -73,6 +73,7 @@ impl View for SchedulerView {
             Event::Allocation(event) => self.apply_allocation(recorded, event),
             Event::Name(_) => self.apply_name(recorded),
             Event::Template(_)
+            | Event::Build(_)
             | Event::Account(_)
             | Event::Token(_)
             | Event::Credential(_)
