@@ -376,3 +376,112 @@ fn what_is_replaced_when_it_stays_unhealthy_is_said_on_the_container() {
     let faults = Case::default().parse(&text("soon")).unwrap_err();
     assert!(list(&faults).contains("replace_unhealthy"), "{}", list(&faults));
 }
+
+/// The labels of the product, each with a value that it allows, and what has to stand beside it.
+const ROWS: &[(&str, &str, &str)] = &[
+    ("scale", "2", ""),
+    ("global", "true", ""),
+    ("routing.port_80", "shop;http://www.example.com/x", ""),
+    ("routing.session_sticky", "false", "routing.port_80: shop"),
+    ("routing.weight", "50", ""),
+    ("routing.ssl_cert", "x", ""),
+    ("routing.extra_setting", "x", ""),
+    ("routing.timeout_setting", "x", ""),
+    ("routing.worker", "x", ""),
+    ("lb.port_80", "tcp://balancer:80", ""),
+    ("vip.port_80", "x", ""),
+    ("probe.url", "http://container:8080/ping", ""),
+    ("probe.cmd", "test -e /ready", ""),
+    ("probe.timeout_seconds", "7", "probe.cmd: x"),
+    ("probe.initial_delay_seconds", "7", "probe.cmd: x"),
+    ("rolling_updates", "true", ""),
+    ("rolling_updates.parallelism", "2", "rolling_updates: true"),
+    ("depends", "db", ""),
+    ("latest_image", "true", ""),
+    ("logs", "/var/log/x", ""),
+    ("log_store_x", "stdout", ""),
+    ("log_ttl_x", "30", "log_store_x: stdout"),
+    ("log.timestamp", "false", ""),
+    ("log_project", "x", ""),
+    ("auto_scaling.max_cpu", "70", ""),
+    ("auto_scaling.min_cpu", "30", ""),
+    ("auto_scaling.max_memory", "70", ""),
+    ("auto_scaling.min_memory", "30", ""),
+    ("auto_scaling.max_internetInRate", "70", ""),
+    ("auto_scaling.min_internetInRate", "30", ""),
+    ("auto_scaling.max_internetOutRate", "70", ""),
+    ("auto_scaling.min_internetOutRate", "30", ""),
+    ("auto_scaling.step", "1", ""),
+    ("auto_scaling.max_instances", "10", ""),
+    ("auto_scaling.min_instances", "2", ""),
+    ("auto_scaling.period", "2", ""),
+    ("monitoring.script", "sh gather.sh", ""),
+    ("monitoring.http", "http://container:80/x", ""),
+    ("monitoring.conf", "x", ""),
+    ("monitoring.reload", "x", ""),
+    ("monitoring.tags", "x", ""),
+    ("monitoring.format", "x", ""),
+    ("monitoring.interval", "1", ""),
+    ("monitoring.addon.influxdb", "x", ""),
+    ("monitoring.addon.influxdb_retention_policy", "x", ""),
+    ("monitoring.addon.prometheus", "x", ""),
+    ("gpu", "1", ""),
+    ("retry_count", "3", ""),
+    ("remove_containers", "remove-all", ""),
+    ("addon", "proxy", ""),
+    ("custom_addon", "proxy", ""),
+    ("proxy.VIRTUAL_HOST", "http://www.example.com/x", ""),
+    ("proxy.VIRTUAL_HOST_WEIGHT", "1", ""),
+    ("proxy.required", "true", ""),
+    ("proxy.BALANCE", "roundrobin", ""),
+    ("proxy.HEALTH_CHECK", "check", ""),
+];
+
+#[test]
+fn every_label_of_the_product_means_the_same_in_both_families() {
+    let file = |family: &str, labels: &[(&str, &str)]| {
+        let labels = labels.iter().filter(|(name, _)| !name.is_empty());
+        let lines = labels.map(|(name, value)| format!("      '{family}.{name}': '{value}'\n"));
+        let lines: String = lines.collect();
+        let labels = if lines.is_empty() {
+            String::new()
+        } else {
+            format!("    labels:\n{lines}")
+        };
+        format!("services:\n  web:\n    image: nginx\n{labels}  db: {{image: db}}\n")
+    };
+    for (name, value, beside) in ROWS {
+        let beside = beside.split_once(": ").unwrap_or_default();
+        let read = |family: &str, labels: &[(&str, &str)]| {
+            let parsed = Case::default().read(&file(family, labels));
+            let bad = parsed
+                .warnings
+                .iter()
+                .find(|warning| warning.code == "compose.unknown_label" || warning.code == "compose.label");
+            assert!(bad.is_none(), "{name}: {}", list(&parsed.warnings));
+            parsed
+        };
+        let (aliyun, berth) = (
+            read("aliyun", &[(name, value), beside]),
+            read("berth", &[(name, value), beside]),
+        );
+        let plain = |parsed: &berth_compose::Parsed| {
+            // What is set on containers has the name that it was written with.
+            format!("{:?}", parsed.spec).replace("aliyun.", "berth.")
+        };
+        assert_eq!(plain(&aliyun), plain(&berth), "{name}");
+        let without = read("berth", &[beside]);
+        let warned = berth.warnings.len() > without.warnings.len();
+        assert!(
+            berth.spec != without.spec || warned,
+            "{name} has no effect, and no word of it"
+        );
+        let twice = format!("labels: {{'aliyun.{name}': '{value}', 'berth.{name}': '{value}0'}}");
+        let faults = Case::default().parse(&service(&twice)).unwrap_err();
+        assert!(
+            list(&faults).contains("compose.conflict"),
+            "{name}: {}",
+            list(&faults)
+        );
+    }
+}
