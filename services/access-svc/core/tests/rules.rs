@@ -3,9 +3,9 @@
 
 use berth_access_core::{AccessView, Context, Secret, StoreSecret, decide, store};
 use berth_events::{
-    AccessCommand, Category, ClusterCreated, ClusterDeleteRequested, ClusterEvent, Event, Meta, Placed,
-    PlacementDecided, PlacementEvent, PlacementReason, Rejection, Scope, StopOrder, StopReason, StreamName,
-    TokenGrant,
+    AccessCommand, BuildEvent, BuildFailed, BuildRequested, Category, ClusterCreated, ClusterDeleteRequested,
+    ClusterEvent, Event, Meta, Placed, PlacementDecided, PlacementEvent, PlacementReason, Rejection, Scope,
+    StopOrder, StopReason, StreamName, TokenGrant, build_stream,
     spec::{ContainerSpec, EnvironmentValue, SecretRef},
 };
 use berth_eventsourcing::{
@@ -13,8 +13,8 @@ use berth_eventsourcing::{
     View,
 };
 use berth_ids::{
-    AccountId, AllocationId, ApplicationId, ClusterId, EventId, Name, NodeId, ReleaseId, SecretId, Timestamp,
-    TokenId,
+    AccountId, AllocationId, ApplicationId, BuildId, ClusterId, EventId, Name, NodeId, ReleaseId, SecretId,
+    Timestamp, TokenId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -370,4 +370,38 @@ fn a_version_of_a_secret_is_recorded_once() {
     assert!(store(&known, &wanted).unwrap().is_empty());
     wanted.scope = "x".repeat(berth_access_core::MAX_SECRET_SCOPE_BYTES + 1);
     assert_eq!(store(&known, &wanted).unwrap_err().code, "access.scope_invalid");
+}
+
+#[test]
+fn a_node_logs_in_for_the_registries_of_an_image_that_it_makes_and_only_meanwhile() {
+    let build = BuildId::from_u128(0xbb);
+    let mut world = World::default();
+    let requested = BuildRequested {
+        cluster_id: CLUSTER,
+        node_id: NODE,
+        image: "r.example/web:1".into(),
+        tags: vec![],
+        registries: BTreeSet::from(["r.example".to_owned()]),
+        application: None,
+        service: None,
+    };
+    world.given(build_stream(build), BuildEvent::Requested(requested));
+    let may = |world: &World, node, build, registry, seconds| {
+        let asked = world.view.may_log_in_to_build(node, build, registry, at(seconds));
+        asked.is_ok()
+    };
+    assert!(may(&world, NODE, build, "r.example", 10));
+    assert!(!may(&world, OTHER_NODE, build, "r.example", 10));
+    assert!(!may(&world, NODE, build, "other.example", 10));
+    assert!(!may(&world, NODE, BuildId::from_u128(1), "r.example", 10));
+    assert!(
+        !may(&world, NODE, build, "r.example", 3_700),
+        "it takes no longer than an hour"
+    );
+    let failed = BuildFailed {
+        message: "no".into(),
+        duration_ms: 1,
+    };
+    world.given(build_stream(build), BuildEvent::Failed(failed));
+    assert!(!may(&world, NODE, build, "r.example", 10), "it has ended");
 }
