@@ -167,6 +167,26 @@ fn command(world: &mut World, asked: &Deed) -> Option<SchedulerCommand> {
             application_id: known(world, at)?,
             volumes: *volumes,
         }),
+        Deed::Confirm(at) => Some(SchedulerCommand::ConfirmRelease {
+            application_id: known(world, at)?,
+            force: *at == 1,
+        }),
+        Deed::Pause(at) => Some(SchedulerCommand::PauseRelease {
+            application_id: known(world, at)?,
+        }),
+        Deed::Resume(at) => Some(SchedulerCommand::ResumeRelease {
+            application_id: known(world, at)?,
+        }),
+        Deed::StopApp(at) => Some(SchedulerCommand::Stop {
+            application_id: known(world, at)?,
+        }),
+        Deed::StartApp(at) => Some(SchedulerCommand::Start {
+            application_id: known(world, at)?,
+        }),
+        Deed::Restart(at) => Some(SchedulerCommand::Restart {
+            application_id: known(world, at)?,
+            services: BTreeSet::new(),
+        }),
         _ => None,
     }
 }
