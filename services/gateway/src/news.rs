@@ -27,9 +27,8 @@ const MAX_KNOWN: usize = 10_000;
 #[derive(Debug, Clone)]
 struct Answer {
     asked: Instant,
-    asked_at: Timestamp,
-    /// `None`: nothing was to be learnt.
-    digest: Option<String>,
+    /// The digest, and when it was learnt. `None`: nothing was to be learnt.
+    learnt: Option<(String, Timestamp)>,
 }
 
 /// What registries have said, by cluster and image.
@@ -50,23 +49,19 @@ impl Registries {
             if known.get(&key).is_some_and(fresh) || known.len() >= MAX_KNOWN {
                 continue;
             }
-            let before = known.get(&key).and_then(|answer| answer.digest.clone());
-            let answer = Answer {
-                asked: now,
-                asked_at: Clock::now(),
-                digest: before,
-            };
-            known.insert(key, answer);
+            let learnt = known.get(&key).and_then(|answer| answer.learnt.clone());
+            known.insert(key, Answer { asked: now, learnt });
             taken.push(image.clone());
         }
         taken
     }
 
     fn keep(&self, cluster: ClusterId, digests: BTreeMap<String, String>) {
+        let learnt_at = Clock::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (image, digest) in digests {
             if let Some(answer) = known.get_mut(&(cluster, image)) {
-                answer.digest = Some(digest);
+                answer.learnt = Some((digest, learnt_at));
             }
         }
     }
@@ -75,12 +70,15 @@ impl Registries {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let news = images.into_iter().filter_map(|pinned| {
             let answer = known.get(&(cluster, pinned.image.clone()))?;
-            let registry = answer.digest.clone().filter(|digest| *digest != pinned.digest)?;
+            let (registry, asked_at) = answer.learnt.clone()?;
+            if registry == pinned.digest {
+                return None;
+            }
             Some(ImageNews {
                 image: pinned.image,
                 running: pinned.digest,
                 registry,
-                asked_at: answer.asked_at,
+                asked_at,
             })
         });
         news.collect()

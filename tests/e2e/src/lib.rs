@@ -6,6 +6,7 @@
 
 mod bus;
 mod client;
+mod login;
 mod platform;
 mod ports;
 mod process;

@@ -5,7 +5,6 @@ use berth_e2e::{Form, IMAGE, Platform, binary, items, path, wait_for};
 use berth_lab::{Registry, registry};
 use serde_json::Value;
 use std::{
-    io::Write as _,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -56,29 +55,6 @@ fn project(platform: &Platform, page: &str) -> Result<()> {
     std::fs::write(app.join("index.html"), page)?;
     std::fs::write(app.join("left-out"), "no")?;
     std::fs::write(app.join(".dockerignore"), "left-*\nDockerfile\n")?;
-    Ok(())
-}
-
-fn log_in(platform: &Platform, host: &str) -> Result<()> {
-    let mut child = Command::new(binary()?)
-        .args([
-            "registry",
-            "login",
-            host,
-            "-u",
-            registry::USER,
-            "--password-stdin",
-        ])
-        .env("BERTH_CONFIG", platform.data().join("client.toml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("its input")?
-        .write_all(registry::PASSWORD.as_bytes())?;
-    ensure!(child.wait()?.success(), "the login was not taken");
     Ok(())
 }
 
@@ -143,7 +119,7 @@ fn a_service_runs_the_image_that_a_node_has_built_and_pushed() -> Result<()> {
         items(&platform.json(&["apps"])?).is_empty(),
         "something was deployed"
     );
-    log_in(&platform, &host)?;
+    platform.log_in(&host, registry::PASSWORD)?;
 
     // Whoever brings no files is told what to do, with the place.
     let sent = platform.json(&["check", &file])?;

@@ -1,14 +1,10 @@
 //! Images of a private registry on real engines: logins, pinned digests, newer content behind the same tag.
 
 use anyhow::{Context, Result, ensure};
-use berth_e2e::{Form, IMAGE, Platform, binary, items, path, wait_for};
+use berth_e2e::{Form, IMAGE, Platform, items, path, wait_for};
 use berth_lab::{Registry, registry};
 use serde_json::Value;
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{process::Command, time::Duration};
 
 /// How long containers may take to become what they should be.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -70,29 +66,6 @@ fn all_run(platform: &Platform, digest: &str, count: usize) -> Result<()> {
     })
 }
 
-fn log_in(platform: &Platform, host: &str, password: &str) -> Result<()> {
-    let mut child = Command::new(binary()?)
-        .args([
-            "registry",
-            "login",
-            host,
-            "-u",
-            registry::USER,
-            "--password-stdin",
-        ])
-        .env("BERTH_CONFIG", platform.data().join("client.toml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("its input")?
-        .write_all(password.as_bytes())?;
-    ensure!(child.wait()?.success(), "the login was not taken");
-    Ok(())
-}
-
 /// What is told of a container that failed.
 fn told(platform: &Platform, words: &str) -> Result<String> {
     wait_for(&format!("a container that says `{words}`"), SETTLE, || {
@@ -126,9 +99,9 @@ fn a_private_image_runs_the_same_bytes_everywhere_and_comes_back_with_its_releas
     deploy(&platform, &file(&image, NODES, ""), false)?;
     let none = told(&platform, "none is stored")?;
     ensure!(none.contains(&format!("berth registry login {host}")), "{none}");
-    log_in(&platform, &host, "wrong-word-31")?;
+    platform.log_in(&host, "wrong-word-31")?;
     told(&platform, "refused the login of user `ada`")?;
-    log_in(&platform, &host, registry::PASSWORD)?;
+    platform.log_in(&host, registry::PASSWORD)?;
     all_run(&platform, &old, NODES)?;
     let stored = platform.json(&["registry", "ls"])?;
     ensure!(
@@ -223,7 +196,7 @@ fn how_far_an_image_is_that_is_pulled_is_seen() -> Result<()> {
     let registry = Registry::start_private(&platform.lab)?;
     let (image, host) = (registry.image("shop/large:1"), registry.host());
     push(&platform, &image, "large", 300)?;
-    log_in(&platform, &host, registry::PASSWORD)?;
+    platform.log_in(&host, registry::PASSWORD)?;
     deploy(&platform, &file(&image, 1, ""), false)?;
     let mut shares = Vec::new();
     wait_for("the container", SETTLE, || {
